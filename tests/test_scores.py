@@ -1,0 +1,119 @@
+"""Scores: published numbers, both kinds of input, and logits at the edge of the number range."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from skood import scores
+
+GOLDEN = np.load(Path(__file__).parent / "reference" / "scores.npz")
+KEYS = {"msp": "msp", "max_logit": "max_logit", "energy": "energy", "uniform": "h_uniform"}
+EVERY = pytest.mark.parametrize("score", [getattr(scores, name) for name in KEYS], ids=KEYS)
+
+
+@pytest.mark.parametrize(("name", "key"), KEYS.items())
+def test_golden_numbers(name, key):
+    score, logits = getattr(scores, name), GOLDEN["logits_test"]
+    expected = GOLDEN[f"score_{key}"]
+    np.testing.assert_allclose(score(logits), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(score(torch.tensor(logits)), expected, rtol=0, atol=1e-9)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_arrays_are_computed_in_float64_and_left_alone(score, dtype):
+    logits = GOLDEN["logits_test"].astype(dtype)
+    before = logits.copy()
+    result = score(logits)
+    assert isinstance(result, np.ndarray)
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, score(logits.astype(np.float64)))
+    np.testing.assert_array_equal(logits, before)
+
+
+@EVERY
+def test_arrays_of_any_memory_layout(score):
+    logits = GOLDEN["logits_test"].copy()
+    expected = score(logits)
+    np.testing.assert_array_equal(score(logits[::-1])[::-1], expected)
+    np.testing.assert_array_equal(score(np.asfortranarray(logits)), expected)
+    np.testing.assert_array_equal(score(logits.tolist()), expected)
+    logits.flags.writeable = False
+    np.testing.assert_array_equal(score(logits), expected)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_tensors_keep_their_dtype_and_are_differentiable(score, dtype):
+    logits = torch.tensor(GOLDEN["logits_test"], dtype=dtype, requires_grad=True)
+    result = score(logits)
+    assert result.dtype == dtype
+    assert result.shape == (200,)
+    result.sum().backward()
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad.abs().sum() > 0
+    wide = score(logits.detach().double()).to(dtype)
+    torch.testing.assert_close(result.detach(), wide)
+
+
+@EVERY
+def test_gradients_are_the_derivatives(score):
+    logits = torch.tensor(GOLDEN["logits_test"][:8], requires_grad=True)
+    assert torch.autograd.gradcheck(score, logits)
+
+
+@EVERY
+@pytest.mark.parametrize("size", [1e4, 1e8, 1e30])
+def test_huge_logits_stay_finite(score, size):
+    logits = np.array([[size, 0.0, -size], [-size, -size, -size], [size, size, size]])
+    assert np.isfinite(score(logits)).all()
+    assert torch.isfinite(score(torch.tensor(logits, dtype=torch.float32))).all()
+
+
+def test_a_common_shift_of_the_logits_is_not_seen_by_softmax_scores():
+    logits = np.array([[0.0, 2.0, 4.0]])
+    for score in (scores.msp, scores.uniform):
+        shifted = score(torch.tensor(logits + 2.0**23, dtype=torch.float32))
+        np.testing.assert_allclose(shifted, score(logits), rtol=1e-6)
+
+
+@EVERY
+def test_empty_batch_and_single_class(score):
+    assert score(np.zeros((0, 3))).shape == (0,)
+    assert score(np.zeros((2, 1))).shape == (2,)
+
+
+def test_energy_lies_between_the_largest_logit_and_it_plus_log_k():
+    logits = GOLDEN["logits_test"]
+    np.testing.assert_allclose(scores.energy(logits, 1e-3), scores.max_logit(logits), atol=1e-2)
+    for temperature in (0.5, 2.0, 100.0):
+        above = scores.energy(logits, temperature) - scores.max_logit(logits)
+        assert (above >= 0).all()
+        assert (above <= temperature * np.log(10) + 1e-9).all()
+        expected = temperature * scores.energy(logits / temperature)
+        np.testing.assert_allclose(scores.energy(logits, temperature), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, np.nan, np.inf, "1", None])
+def test_energy_refuses_a_temperature_that_is_not_positive(temperature):
+    with pytest.raises(ValueError, match="temperature must be a positive finite number"):
+        scores.energy(np.zeros((2, 3)), temperature=temperature)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("logits", "error"),
+    [
+        (np.zeros(3), ValueError),
+        (torch.zeros(2, 3, 4), ValueError),
+        (np.zeros((3, 0)), ValueError),
+        (np.zeros((2, 3), dtype=complex), TypeError),
+        (np.array([["a", "b"]]), TypeError),
+        (torch.zeros(2, 3, dtype=torch.int64), TypeError),
+    ],
+)
+def test_what_is_not_a_matrix_of_numbers_is_refused(score, logits, error):
+    with pytest.raises(error, match="logits must"):
+        score(logits)
