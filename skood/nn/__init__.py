@@ -1,0 +1,22 @@
+"""Nets that take images in [0, 1] or tables, and a tap for the features of any net."""
+
+from ._images import CIFAR_MEAN, CIFAR_STD
+from .densenet import DenseNet
+from .mlp import MLP
+from .mnist import MNISTConvNet
+from .resnet import SmallResNet
+from .tap import find_head, forward_features, widen_head
+from .wide_resnet import WideResNet
+
+__all__ = [
+    "CIFAR_MEAN",
+    "CIFAR_STD",
+    "MLP",
+    "DenseNet",
+    "MNISTConvNet",
+    "SmallResNet",
+    "WideResNet",
+    "find_head",
+    "forward_features",
+    "widen_head",
+]
