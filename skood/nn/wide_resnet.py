@@ -72,7 +72,7 @@ class WideResNet(NormalizedImageNet):
     See Also
     --------
     DenseNet : The net of the ATOM paper.
-    SmallResNet : Ten times faster, for a CPU.
+    SmallResNet : Far faster, for a CPU.
 
     Notes
     -----
