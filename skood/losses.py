@@ -7,7 +7,7 @@ so that no loss depends on how many outliers stand beside one in-distribution ro
 import torch
 from torch.nn import functional as F
 
-__all__ = ["energy_hinge", "outlier_exposure", "uniform_cross_entropy"]
+__all__ = ["abstention", "energy_hinge", "outlier_exposure", "uniform_cross_entropy"]
 
 
 def uniform_cross_entropy(logits, reduction="mean"):
@@ -179,6 +179,61 @@ def energy_hinge(logits_in, y_in, logits_out, m_in, m_out, beta=0.1):
     hinge_in = F.relu(energy_in - m_in).square().mean()
     hinge_out = F.relu(m_out - energy_out).square().mean()
     return F.cross_entropy(logits_in, y_in) + beta * (hinge_in + hinge_out)
+
+
+def abstention(logits_in, y_in, logits_out, beta=1.0):
+    """Classify the in-distribution rows, and the outliers as one more class.
+
+    Parameters
+    ----------
+    logits_in : torch.Tensor of shape (n_in, K + 1)
+        Logits of the in-distribution rows; the last column is the outliers' class.
+    y_in : torch.Tensor of shape (n_in,), int64
+        Their class indices in 0..K-1.
+    logits_out : torch.Tensor of shape (n_out, K + 1)
+        Logits of the outlier rows.
+    beta : float, default=1.0
+        Weight of the outlier term.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        The loss; float32 for half precision logits, else in the dtype of the logits.
+
+    Raises
+    ------
+    TypeError
+        If either logits is not a floating point tensor.
+    ValueError
+        If either logits is not a matrix with at least one row and column, or their K differ.
+
+    See Also
+    --------
+    outlier_exposure : Needs no further class.
+    skood.scores.abstention : The score that goes with it.
+
+    Notes
+    -----
+    ``mean CE(logits_in, y_in) + beta * mean CE(logits_out, K)``, both over K + 1 logits.
+
+    References
+    ----------
+    Chen, Li, Wu, Liang, Jha, "ATOM: Robustifying Out-of-distribution Detection Using Outlier
+    Mining", ECML 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skood.losses import abstention
+    >>> logits_in = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    >>> logits_out = torch.tensor([[0.0, 0.0, 3.0]])
+    >>> abstention(logits_in, torch.tensor([0, 1]), logits_out)
+    tensor(0.3345)
+    """
+    _check_pair(logits_in, logits_out)
+    logits_in, logits_out = _at_least_float32(logits_in), _at_least_float32(logits_out)
+    outlying = logits_out.new_full((len(logits_out),), logits_out.shape[1] - 1, dtype=torch.int64)
+    return F.cross_entropy(logits_in, y_in) + beta * F.cross_entropy(logits_out, outlying)
 
 
 def _at_least_float32(logits):

@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-__all__ = ["energy", "max_logit", "msp", "uniform"]
+__all__ = ["abstention", "energy", "max_logit", "msp", "uniform"]
 
 
 def _array_or_tensor(formula):
@@ -222,3 +222,47 @@ def uniform(logits):
     array([0.6931, 1.5486])
     """
     return -torch.log_softmax(logits, dim=1).mean(dim=1)
+
+
+@_array_or_tensor
+def abstention(logits):
+    """Minus the probability of the last class, which stands for outliers.
+
+    Parameters
+    ----------
+    logits : array-like or torch.Tensor of shape (n, K + 1)
+        Unnormalised log-probabilities of K classes and, last, of the outliers' class.
+
+    Returns
+    -------
+    ndarray or torch.Tensor of shape (n,)
+        In [-1, 0].
+
+    Raises
+    ------
+    TypeError
+        If `logits` are not real (arrays) or floating point (tensors) numbers.
+    ValueError
+        If `logits` is not a matrix with at least one column.
+
+    See Also
+    --------
+    skood.losses.abstention : The loss that trains for it.
+
+    Notes
+    -----
+    ``-softmax(logits)_K``. It ranks as 1 - p_K does, but does not round to 1 where p_K is tiny.
+
+    References
+    ----------
+    Chen, Li, Wu, Liang, Jha, "ATOM: Robustifying Out-of-distribution Detection Using Outlier
+    Mining", ECML 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skood.scores import abstention
+    >>> abstention(np.log([[1.0, 3.0], [1.0, 1.0]]))
+    array([-0.75, -0.5 ])
+    """
+    return -torch.softmax(logits, dim=1)[:, -1]

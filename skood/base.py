@@ -1,0 +1,267 @@
+"""What every detector is: scores, a threshold on them, decisions, and files."""
+
+import difflib
+from abc import ABCMeta, abstractmethod
+from numbers import Real
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from .engine.frozen import freeze, thaw
+from .engine.inference import predict_logits
+from .validation import check_samples
+
+# Parameters of these prefixes reach the network, the optimizer, the callbacks and the loader.
+_WITH_DUNDER = ("module__", "optimizer__", "callbacks__", "iterator_train__")
+
+
+def _has_labels(detector):
+    """Whether class outputs exist; before fit nobody knows, and the method will say so."""
+    if getattr(detector, "classes_", ()) is None:
+        raise AttributeError(
+            f"{type(detector).__name__} was fitted without class labels, so it has no classes to "
+            "predict. Fit it with fit(X, y, X_aux=...)."
+        )
+    return True
+
+
+class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of all detectors: ``_fit`` sets the fitted attributes, ``_score`` reads the logits.
+
+    A subclass spells out its parameters in ``__init__`` and ends with ``**kwargs`` for the
+    prefixed ones, which it hands to ``_set_hidden``.
+    """
+
+    # X_aux is asked for by every detector, so that no user has to call set_fit_request.
+    __metadata_request__fit = {"X_aux": True}
+
+    _parameter_constraints = {
+        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+        "device": [str],
+        "dtype": [StrOptions({"float32", "float64", "int64"})],
+        "random_state": ["random_state"],
+    }
+
+    # ---- parameters: skorch's prefixes beside the named ones
+
+    def _set_hidden(self, **params):
+        # Parameters that must not be attributes: of the prefixed ones scikit-learn allows none,
+        # and `score` it would call. Names are checked in fit, as values are.
+        self._hidden = params
+
+    @classmethod
+    def _get_param_names(cls):
+        return [name for name in super()._get_param_names() if name != "score"]
+
+    def _options(self, *prefixes):
+        """Return the set parameters that have one of these prefixes, under their whole names."""
+        return {name: value for name, value in self._hidden.items() if name.startswith(prefixes)}
+
+    def _check_names(self):
+        known = super()._get_param_names()
+        for name in set(self._hidden).difference(known):
+            if not name.startswith(_WITH_DUNDER):
+                names = [*known, *(f"{prefix}*" for prefix in _WITH_DUNDER)]
+                near = difflib.get_close_matches(name, names, n=1)
+                raise TypeError(
+                    f"{name!r} is not a parameter of {type(self).__name__}, which takes "
+                    f"{', '.join(names)}." + (f" Did you mean {near[0]!r}?" if near else "")
+                )
+
+    def get_params(self, deep=True):
+        """Return the parameters, the prefixed ones that were set included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of parameters that are estimators.
+
+        Returns
+        -------
+        params : dict
+        """
+        return {**super().get_params(deep=deep), **self._hidden}
+
+    def set_params(self, **params):
+        """Set parameters, prefixed ones such as ``module__hidden`` and ``optimizer__lr`` included.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self : estimator
+        """
+        hidden = {
+            name: value for name, value in params.items()
+            if name in self._hidden or name.startswith(_WITH_DUNDER)
+        }
+        super().set_params(**{k: v for k, v in params.items() if k not in hidden})
+        self._hidden = {**self._hidden, **hidden}
+        return self
+
+    # ---- fit
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, X_aux=None):
+        """Fit the detector.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, C, H, W)
+            In-distribution samples: array, memmap, CPU tensor, frame or skorch ``SliceDataset``.
+            8-bit images are read as [0, 1].
+        y : array-like of shape (n,) or (n, 1), or outliers, default=None
+            Class labels of any kind; rows with ``y == -1`` are auxiliary outliers. An array whose
+            samples have X's shape is read as ``X_aux``, so ``fit(X_in, X_aux)`` works.
+        X_aux : array-like, tuple of them, or torch Dataset, default=None
+            Auxiliary outliers with X's sample shape. Inside searches and pipelines pass a tuple,
+            ``X_aux=(A,)``: scikit-learn slices a bare array that happens to have X's length.
+
+        Returns
+        -------
+        self : estimator
+            Unchanged if the fit fails or is interrupted.
+        """
+        self._check_names()
+        draft = self._unfitted()
+        draft._fit(X, y, X_aux)
+        self.__dict__ = draft.__dict__
+        return self
+
+    def _unfitted(self):
+        """Return a detector with these parameters, to be fitted in place of this one."""
+        draft = object.__new__(type(self))
+        fitted = (k for k in vars(self) if k.endswith("_") and not k.startswith("_"))
+        draft.__dict__ = {k: v for k, v in vars(self).items() if k not in set(fitted)}
+        return draft
+
+    @abstractmethod
+    def _fit(self, X, y, X_aux):
+        """Set ``module_``, ``classes_``, ``history_``, ``n_iter_`` and, last, the offset."""
+
+    def _set_offset(self, X):
+        self.offset_ = float(np.percentile(self._score_checked(X), 100 * self.contamination))
+
+    def fit_predict(self, X, y=None, X_aux=None):
+        """Fit the detector and decide about the rows of X.
+
+        Parameters
+        ----------
+        X, y, X_aux
+            As in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            +1 in-distribution, -1 out-of-distribution.
+        """
+        return self.fit(X, y, X_aux=X_aux).predict(X)
+
+    # ---- scores and decisions
+
+    @abstractmethod
+    def _score(self, logits):
+        """Return the score of each row of logits, higher = more in-distribution."""
+
+    def _score_checked(self, X):
+        logits = predict_logits(self.module_, X, self.dtype)
+        return np.asarray(self._score(logits), dtype=np.float64)
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        return predict_logits(self.module_, check_samples(self, X), self.dtype)
+
+    def score_samples(self, X):
+        """Return how in-distribution each sample looks.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *input_shape)
+
+        Returns
+        -------
+        scores : ndarray of float64 of shape (n,)
+            Higher = more in-distribution. What the number is, the class says.
+        """
+        return np.asarray(self._score(self._logits(X)), dtype=np.float64)
+
+    def decision_function(self, X):
+        """Return the score above the threshold ``offset_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *input_shape)
+
+        Returns
+        -------
+        decisions : ndarray of float64 of shape (n,)
+            At least 0 for samples taken as in-distribution.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """Decide for each sample whether it is in-distribution.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *input_shape)
+
+        Returns
+        -------
+        decisions : ndarray of int of shape (n,)
+            +1 in-distribution, -1 out-of-distribution.
+        """
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    # ---- classes
+
+    @available_if(_has_labels)
+    def predict_proba(self, X):
+        """Return the probabilities of the in-distribution classes; only after a fit with labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *input_shape)
+
+        Returns
+        -------
+        probabilities : ndarray of float64 of shape (n, n_classes)
+            In the order of ``classes_``.
+        """
+        logits = self._logits(X)[:, : len(self.classes_)]
+        return softmax(logits.astype(np.float64), axis=1)
+
+    @available_if(_has_labels)
+    def predict_class(self, X):
+        """Return the likeliest in-distribution class; only after a fit with labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *input_shape)
+
+        Returns
+        -------
+        labels : ndarray of shape (n,)
+            Members of ``classes_``.
+        """
+        return self.classes_[self._logits(X)[:, : len(self.classes_)].argmax(axis=1)]
+
+    # ---- files
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        networks = {k: freeze(v) for k, v in state.items() if isinstance(v, nn.Module)}
+        return {**state, **networks, "_networks": sorted(networks)}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        networks = {name: thaw(*state[name]) for name in state.pop("_networks", ())}
+        super().__setstate__({**state, **networks})

@@ -1,0 +1,111 @@
+"""The network of a fit: a default, the user's factory called, or the user's trained net copied."""
+
+import copy
+import difflib
+import inspect
+
+import torch
+from torch import nn
+
+from ..nn import MLP, SmallResNet, find_head, widen_head
+from .inference import eval_mode
+from .inputs import TORCH_DTYPES
+
+
+def build_module(module, options, example, *, n_classes, n_outputs, dtype):
+    """Build the network that a detector trains.
+
+    Parameters
+    ----------
+    module : None, type, callable or torch.nn.Module
+        As the detectors' parameter ``module``. An instance is copied, never changed.
+    options : dict
+        The detector's ``module__*`` parameters, without their prefix.
+    example : Tensor of shape (n, *input_shape)
+        A few rows as the module will receive them.
+    n_classes : int
+        In-distribution classes: what a trained instance may have as outputs before widening.
+    n_outputs : int
+        Outputs that the method needs.
+    dtype : {"float32", "float64", "int64"}
+
+    Raises
+    ------
+    TypeError
+        If ``options`` holds a name that the factory does not take, or the module returns no logits.
+    ValueError
+        If the module's outputs are not the ones needed.
+    """
+    shape = tuple(example.shape[1:])
+    if isinstance(module, nn.Module):
+        built = _from_instance(module, options, example, n_classes, n_outputs)
+    else:
+        factory = _default(shape, dtype) if module is None else module
+        check_options("module", factory, options, n_positional=2)
+        built = factory(shape, n_outputs, **options)
+    if dtype != "int64":
+        built = built.to(TORCH_DTYPES[dtype])
+    _check_outputs(built, example, n_outputs)
+    return built
+
+
+def _default(shape, dtype):
+    if dtype != "int64" and len(shape) == 1:
+        return MLP
+    if dtype != "int64" and len(shape) == 3:
+        return SmallResNet
+    raise ValueError(
+        f"module=None has a default for float rows of shape (d,) and (C, H, W) only, not for "
+        f"shape {shape} with dtype={dtype!r}. Pass a class or callable "
+        "(input_shape, n_outputs) -> nn.Module."
+    )
+
+
+def _from_instance(module, options, example, n_classes, n_outputs):
+    if options:
+        raise TypeError(
+            f"module__* parameters ({', '.join(sorted(options))}) build a network from a class; "
+            "module is an instance already built. Pass its class, or drop them."
+        )
+    built = copy.deepcopy(module)
+    if not any(p.requires_grad for p in built.parameters()):
+        built.requires_grad_(True)  # a fitted detector's module_: frozen to be read, not for good
+    n_now = find_head(built, example)[1].out_features
+    if n_now not in (n_classes, n_outputs):
+        raise ValueError(
+            f"module has {n_now} outputs, but y has {n_classes} classes"
+            + (f" (the method needs {n_outputs} outputs)" if n_outputs != n_classes else "")
+            + ". A trained instance must have one output for each class of y, in sorted order: "
+            "pass the labels it was trained with, or a class that builds a new network."
+        )
+    return widen_head(built, example, n_outputs)
+
+
+def _check_outputs(module, example, n_outputs):
+    with torch.no_grad(), eval_mode(module):
+        logits = module(example)
+    if not torch.is_tensor(logits):
+        raise TypeError(f"module must return a Tensor of logits, got {type(logits).__name__}.")
+    if logits.shape != (len(example), n_outputs):
+        raise ValueError(
+            f"module must return logits of shape (n, {n_outputs}), got {tuple(logits.shape)} for "
+            f"{len(example)} rows. A class or callable is called as module(input_shape, n_outputs)."
+        )
+
+
+def check_options(prefix, factory, options, n_positional):
+    """Refuse a prefixed parameter that its target does not take, and name the nearest."""
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except ValueError:  # a builtin without a signature: Python itself will check the call
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    taken = [p.name for p in parameters[n_positional:] if p.kind is not p.VAR_POSITIONAL]
+    for name in sorted(set(options) - set(taken)):
+        near = difflib.get_close_matches(name, taken, n=1)
+        raise TypeError(
+            f"{prefix}__{name} is not a parameter of {factory.__name__}, which takes "
+            f"{', '.join(f'{prefix}__{each}' for each in taken) or 'none'}."
+            + (f" Did you mean {prefix}__{near[0]}?" if near else "")
+        )

@@ -1,0 +1,65 @@
+"""From the user's rows to what a module receives: dtype, the [0, 1] range, augmentation."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64}
+
+
+def rows(X, index):
+    """Copy ``X[index]`` into a tensor of X's own dtype.
+
+    ``X`` may be a read-only array or a memmap: only the rows asked for are read.
+    """
+    return torch.from_numpy(np.array(X[index]))
+
+
+def is_pixels(batch):
+    """Whether a batch holds 8-bit images, which are read as [0, 1]."""
+    return batch.dtype == torch.uint8 and batch.ndim == 4
+
+
+def to_input(batch, dtype):
+    """Convert a batch to the dtype the module receives; 8-bit images become [0, 1].
+
+    Parameters
+    ----------
+    batch : Tensor of shape (n, ...)
+    dtype : {"float32", "float64", "int64"}
+    """
+    converted = batch.to(TORCH_DTYPES[dtype])
+    return converted.div_(255) if is_pixels(batch) and dtype != "int64" else converted
+
+
+def join(parts, dtype):
+    """Concatenate batches; only when their dtypes differ are they converted first."""
+    if len({part.dtype for part in parts}) > 1:
+        parts = [to_input(part, dtype) for part in parts]
+    return torch.cat(parts)
+
+
+def crop_flip(images):
+    """Shift each image by up to an eighth of its size (zero padding) and mirror half of them.
+
+    For 32x32 images this is the papers' RandomCrop(32, padding=4) and horizontal flip, drawn for
+    the whole batch at once from torch's generator.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, C, H, W), any dtype
+    """
+    n, _, height, width = images.shape
+    pad_y, pad_x = height // 8, width // 8
+    padded = F.pad(images, (pad_x, pad_x, pad_y, pad_y))
+    y = torch.randint(2 * pad_y + 1, (n, 1)) + torch.arange(height)
+    x = torch.randint(2 * pad_x + 1, (n, 1)) + torch.arange(width)
+    x = torch.where(torch.rand(n, 1) < 0.5, x.flip(1), x)
+    row = torch.arange(n)[:, None, None]
+    # Indexing around the channel axis moves it last; the copy back keeps the usual layout.
+    return padded[row, :, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+def augmentation(augment):
+    """Return the batch transform that the parameter ``augment`` names, or None."""
+    return crop_flip if augment == "crop-flip" else augment

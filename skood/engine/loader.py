@@ -1,0 +1,84 @@
+"""In-memory paired batches: in-distribution rows, their labels, and outliers beside them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .inputs import augmentation, join, rows, to_input
+
+
+@dataclass
+class Pair:
+    """One batch. skorch asks its length; in-distribution rows count, outliers ride along."""
+
+    x: torch.Tensor
+    n_in: int
+
+    def __len__(self):
+        return self.n_in
+
+
+class PairedLoader:
+    """Batches of in-distribution rows followed by outliers, re-drawn at every pass.
+
+    skorch builds its iterator once and re-iterates it every epoch, so what ``__iter__`` does is
+    what happens at the start of an epoch.
+
+    Parameters
+    ----------
+    X : array of shape (n, *input_shape)
+    y : int64 array of shape (n,)
+    pool : OutlierPool or None
+        None gives batches without outliers.
+    batch_size : int
+        The largest number of in-distribution rows in a batch.
+    outlier_ratio : float
+        Outliers per in-distribution row.
+    rng : numpy.random.Generator
+    augment : None, "crop-flip" or callable
+        Applied to the joint batch, before it is converted to the module's dtype.
+    dtype : {"float32", "float64", "int64"}
+    shuffle : bool, default=True
+        Whether to re-order the in-distribution rows at every pass.
+    drop_last : bool, default=False
+        Whether to leave out rows so that every batch has ``batch_size`` of them.
+    """
+
+    def __init__(
+        self, X, y, pool, *, batch_size, outlier_ratio, rng, augment, dtype, shuffle=True,
+        drop_last=False,
+    ):
+        self.X, self.y, self.pool = X, torch.from_numpy(y), pool
+        self.batch_size, self.outlier_ratio = batch_size, outlier_ratio
+        self.rng, self.augment, self.dtype = rng, augmentation(augment), dtype
+        self.shuffle, self.drop_last = shuffle, drop_last
+
+    def __len__(self):
+        n = len(self.X)
+        whole = n // self.batch_size
+        return max(1, whole) if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self):
+        n = len(self.X)
+        order = self.rng.permutation(n) if self.shuffle else np.arange(n)
+        if self.drop_last:
+            order = order[: len(self) * self.batch_size]
+        # Evenly, so that no batch is left with a single row, which BatchNorm cannot train on.
+        batches = np.array_split(order, len(self))
+        outliers = self._outliers([len(batch) for batch in batches])
+        for index, index_out in zip(batches, outliers, strict=True):
+            yield Pair(self._read(index, index_out), len(index)), self.y[index]
+
+    def _outliers(self, sizes):
+        """Draw the whole epoch's outliers at once, so that none comes twice before all have."""
+        if self.pool is None:
+            return [None] * len(sizes)
+        ends = np.cumsum([max(1, round(size * self.outlier_ratio)) for size in sizes])
+        return np.split(self.pool.draw(int(ends[-1]), self.rng), ends[:-1])
+
+    def _read(self, index, index_out):
+        x = rows(self.X, index)
+        if index_out is not None:
+            x = join([x, self.pool.take(index_out)], self.dtype)
+        return to_input(x if self.augment is None else self.augment(x), self.dtype)

@@ -1,0 +1,55 @@
+"""The auxiliary outliers: one or several sources that are read by row, never loaded whole."""
+
+import numpy as np
+import torch
+
+from .inputs import rows, to_input
+
+
+def _sample(item):
+    """Return the input of a dataset item, which may be ``x`` or ``(x, anything)``."""
+    return torch.as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
+
+
+class OutlierPool:
+    """Rows of several arrays, memmaps and map-style datasets under one index.
+
+    Parameters
+    ----------
+    sources : sequence of array-like or torch Dataset
+        Each of shape (n_i, *input_shape).
+    dtype : {"float32", "float64", "int64"}
+        What rows are converted to where the sources' dtypes differ.
+    """
+
+    def __init__(self, sources, dtype="float32"):
+        self.sources = tuple(sources)
+        self.dtype = dtype
+        self.starts = np.cumsum([0, *map(len, self.sources)])
+
+    def __len__(self):
+        return int(self.starts[-1])
+
+    def take(self, index):
+        """Return the rows ``index`` as one tensor, in that order."""
+        source = np.searchsorted(self.starts, index, side="right") - 1
+        parts = [(np.flatnonzero(source == s), s) for s in np.unique(source)]
+        read = [self._read(s, index[where] - self.starts[s]) for where, s in parts]
+        if len(read) == 1:
+            return read[0]
+        if len({part.dtype for part in read}) > 1:
+            read = [to_input(part, self.dtype) for part in read]
+        order = np.argsort(np.concatenate([where for where, _ in parts]))
+        return torch.cat(read)[torch.from_numpy(order)]
+
+    def _read(self, s, index):
+        source = self.sources[s]
+        if isinstance(source, np.ndarray):
+            return rows(source, index)
+        return torch.stack([_sample(source[int(i)]) for i in index])
+
+    def draw(self, n, rng):
+        """Draw ``n`` row numbers without replacement; a pool that is too small is used again."""
+        again, rest = divmod(n, len(self))
+        passes = [rng.permutation(len(self)) for _ in range(again)]
+        return np.concatenate([*passes, rng.choice(len(self), size=rest, replace=False)])

@@ -1,0 +1,134 @@
+"""What the methods trained against outliers share: the fit, and the hooks where they differ."""
+
+import warnings
+from abc import abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+from torch.nn import functional as F
+
+from ..base import BaseDetector
+from ..engine.build import build_module, check_options
+from ..engine.inputs import rows, to_input
+from ..engine.loader import PairedLoader
+from ..engine.net import OPTIMIZERS, train
+from ..engine.pool import OutlierPool
+from ..engine.randomness import seeded
+from ..outliers.like import synthetic_like
+from ..validation import read_training_data
+
+_N_EXAMPLE = 2  # rows that a new network is tried on
+
+
+class BaseExposureDetector(BaseDetector):
+    """Base of the methods that train against auxiliary outliers.
+
+    A method differs from its siblings only in the hooks: ``_n_outputs``, ``_prepare``, ``_loss``
+    and ``_score``.
+    """
+
+    _parameter_constraints = {
+        **BaseDetector._parameter_constraints,
+        "module": [None, nn.Module, type, callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "outlier_ratio": [Interval(Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), type, callable],
+        "schedule": [StrOptions({"cosine", "constant"})],
+        "augment": [None, StrOptions({"crop-flip"}), callable],
+        "callbacks": [None, list],
+        "verbose": ["verbose"],
+    }
+
+    # ---- the hooks
+
+    def _n_outputs(self, n_classes):
+        """Return the outputs that the network needs."""
+        return n_classes
+
+    def _prepare(self, x_in, pool, rng):
+        """Measure what the loss needs on the network as it is before the method's own epochs."""
+
+    @abstractmethod
+    def _loss(self, logits_in, y_in, logits_out):
+        """Return the loss of one batch, a scalar."""
+
+    # ---- the fit
+
+    def _fit(self, X, y, X_aux):
+        data = read_training_data(self, X, y, X_aux)
+        self.classes_ = data.classes
+        with seeded(self.random_state, self.device) as rng:
+            pool = data.pool or self._synthetic_pool(data.x_in, rng)
+            self.module_ = self._build(data.x_in).to(self.device)
+            self.history_ = self._pretrain(data, rng)
+            self._prepare(data.x_in, pool, rng)
+            loader = self._loader(data, pool, rng)
+            self.history_ += self._train(loader, self._loss, "exposure", self.max_epochs)
+        self.n_iter_ = len(self.history_)
+        self.module_.eval().requires_grad_(False)
+        self._set_offset(data.x_in)
+
+    def _synthetic_pool(self, x_in, rng):
+        warnings.warn(
+            f"{type(self).__name__} trains against outliers and none were given: synthetic ones "
+            "are drawn from X. Real outliers, X_aux=..., detect better.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return OutlierPool([synthetic_like(x_in, random_state=rng)], self.dtype)
+
+    def _build(self, x_in):
+        n_classes = 1 if self.classes_ is None else len(self.classes_)
+        return build_module(
+            self.module, _without_prefix(self._options("module__")),
+            to_input(rows(x_in, slice(_N_EXAMPLE)), self.dtype), n_classes=n_classes,
+            n_outputs=self._n_outputs(n_classes), dtype=self.dtype,
+        )
+
+    def _pretrain(self, data, rng):
+        """Train the classifier alone, which most methods assume has been done."""
+        if self.classes_ is None:
+            return []  # nothing to classify yet
+        epochs = self.pretrain_epochs
+        if epochs == "auto":
+            epochs = 0 if isinstance(self.module, nn.Module) else self.max_epochs
+        return self._train(self._loader(data, None, rng), _cross_entropy, "pretrain", epochs)
+
+    def _loader(self, data, pool, rng):
+        options = _without_prefix(self._options("iterator_train__"))
+        check_options("iterator_train", _loader_options, options, n_positional=0)
+        return PairedLoader(
+            data.x_in, data.y_in, pool, batch_size=self.batch_size,
+            outlier_ratio=self.outlier_ratio, rng=rng, augment=self.augment, dtype=self.dtype,
+            **options,
+        )
+
+    def _train(self, loader, loss, phase, max_epochs):
+        return train(
+            self.module_, loader, loss, phase=phase, max_epochs=max_epochs, lr=self.lr,
+            optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
+            device=self.device, verbose=self.verbose,
+            options=self._options("optimizer__", "callbacks__"),
+        )
+
+
+def _without_prefix(options):
+    return {name.partition("__")[2]: value for name, value in options.items()}
+
+
+def _cross_entropy(logits_in, y_in, logits_out):
+    return F.cross_entropy(logits_in, y_in)
+
+
+def _loader_options(shuffle=True, drop_last=False):
+    """Stand for the loader's options that users may set, as ``iterator_train__*``."""
+
+
+def sample_rows(n, at_most, rng):
+    """Return row numbers: all, or ``at_most`` of them drawn without replacement."""
+    return np.arange(n) if n <= at_most else np.sort(rng.choice(n, size=at_most, replace=False))

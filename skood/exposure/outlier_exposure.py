@@ -1,0 +1,175 @@
+"""Outlier Exposure (Hendrycks, Mazeika and Dietterich, ICLR 2019)."""
+
+from numbers import Real
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .. import losses, scores
+from .base import BaseExposureDetector
+
+
+class OutlierExposureDetector(BaseExposureDetector):
+    """Outlier Exposure: a classifier that is taught to answer "any class" on outliers.
+
+    Keeps random outliers, does not perturb them, and adds to the classifier's cross-entropy the
+    cross-entropy of its prediction on outliers against the uniform distribution. Training from
+    scratch detects best; a trained ``module`` can be fine-tuned with a small ``lr``.
+
+    Parameters
+    ----------
+    module : None, type, callable or torch.nn.Module, default=None
+        The network. None is an MLP for rows (n, d) and a small residual CNN for images; a class or
+        callable is called as ``module(input_shape, n_outputs, **module__params)``; a trained
+        instance is copied and fine-tuned.
+    beta : float, default=0.5
+        Weight of the outliers' term, in [0, inf).
+    score : {"msp", "uniform"}, default="msp"
+        ``"msp"`` is the largest class probability; ``"uniform"`` the cross-entropy of the uniform
+        distribution against the prediction, H(U; p), which is often better [1]_.
+    lr : float, default=1e-3
+        Learning rate at the start.
+    max_epochs : int, default=20
+        Epochs of the method.
+    pretrain_epochs : int or "auto", default=0
+        Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
+        ``max_epochs``, none for a trained ``module``.
+    batch_size : int, default=128
+        In-distribution rows in a training batch.
+    outlier_ratio : float, default=2.0
+        Outliers beside each in-distribution row of a batch.
+    optimizer : {"adamw", "sgd"} or type, default="adamw"
+        ``"sgd"`` is the paper's: Nesterov momentum 0.9, weight decay 5e-4.
+    schedule : {"cosine", "constant"}, default="cosine"
+        Learning rate over the steps. Pass "constant" beside an ``LRScheduler`` callback.
+    augment : None, "crop-flip" or callable, default=None
+        Transform of a joint batch of images, (n, C, H, W) in X's dtype, drawn anew at each step.
+    dtype : {"float32", "float64", "int64"}, default="float32"
+        What the module receives; "int64" for token ids.
+    callbacks : list of skorch callbacks, default=None
+        Cloned before use.
+    verbose : bool or int, default=False
+        Whether to show a progress bar.
+    contamination : float, default=0.05
+        Share of the training samples below the threshold ``offset_``, in (0, 0.5].
+    device : str, default="cpu"
+        Where to train and, until the detector is stored and loaded, to score.
+    random_state : int, RandomState or None, default=None
+        Seeds initialisation, batches, outliers, dropout and augmentation.
+    **kwargs : dict
+        ``module__*``, ``optimizer__*``, ``callbacks__*`` and ``iterator_train__*`` (``shuffle``,
+        ``drop_last``), as in skorch.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained network, in evaluation mode, without gradients.
+    offset_ : float
+        Threshold on ``score_samples``.
+    classes_ : ndarray of shape (n_classes,) or None
+        Sorted class labels; None after a fit without labels.
+    history_ : list of dict
+        One an epoch: ``phase``, ``epoch``, ``train_loss``, ``dur`` (seconds).
+    n_iter_ : int
+        Epochs run.
+    n_features_in_ : int
+        Columns of a table, channels of an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X had them.
+    input_shape_ : tuple of int
+        Shape of a sample.
+
+    See Also
+    --------
+    EnergyExposureDetector : Separates energies instead of flattening predictions.
+
+    Notes
+    -----
+    ``loss = CE(logits_in, y_in) + beta * mean(logsumexp(logits_out) - mean(logits_out))``; both
+    terms are means, so the batch ratio does not change their weight, and both come from one
+    forward pass, so that BatchNorm sees one population.
+
+    The paper's recipe: WideResNet(40, 2), ``optimizer="sgd"``, ``lr=0.1``, ``max_epochs=100``,
+    ``augment="crop-flip"`` from scratch; ``lr=0.001``, ``max_epochs=10`` to fine-tune.
+
+    Without labels the classifier is X against the outliers, and the score is
+    minus the probability of the outliers.
+
+    References
+    ----------
+    .. [1] D. Hendrycks, M. Mazeika and T. Dietterich, "Deep Anomaly Detection with Outlier
+       Exposure", ICLR 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skood import OutlierExposureDetector
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(2, size=200)
+    >>> X = rng.normal(size=(200, 2)) * 0.3 + 2 * y[:, None]
+    >>> A = rng.uniform(-3, 5, size=(400, 2))
+    >>> detector = OutlierExposureDetector(lr=0.01, max_epochs=30, random_state=0)
+    >>> detector = detector.fit(X, y, X_aux=(A,))
+    >>> detector.predict([[0.0, 0.0], [2.0, 2.0], [-3.0, 4.0]])
+    array([ 1,  1, -1])
+    >>> detector.predict_class([[0.0, 0.0], [2.0, 2.0]])
+    array([0, 1])
+    """
+
+    _parameter_constraints = {
+        **BaseExposureDetector._parameter_constraints,
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "score": [StrOptions({"msp", "uniform"})],
+    }
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        beta=0.5,
+        score="msp",
+        lr=1e-3,
+        max_epochs=20,
+        pretrain_epochs=0,
+        batch_size=128,
+        outlier_ratio=2.0,
+        optimizer="adamw",
+        schedule="cosine",
+        augment=None,
+        dtype="float32",
+        callbacks=None,
+        verbose=False,
+        contamination=0.05,
+        device="cpu",
+        random_state=None,
+        **kwargs,
+    ):
+        self.module = module
+        self.beta = beta
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.pretrain_epochs = pretrain_epochs
+        self.batch_size = batch_size
+        self.outlier_ratio = outlier_ratio
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.augment = augment
+        self.dtype = dtype
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+        self._set_hidden(score=score, **kwargs)
+
+    def _n_outputs(self, n_classes):
+        return max(n_classes, 2)  # without labels: X and the outliers
+
+    def _loss(self, logits_in, y_in, logits_out):
+        if self.classes_ is None:
+            return losses.abstention(logits_in, y_in, logits_out, self.beta)
+        return losses.outlier_exposure(logits_in, y_in, logits_out, self.beta)
+
+    def _score(self, logits):
+        if self.classes_ is None:
+            return scores.abstention(logits)
+        return {"msp": scores.msp, "uniform": scores.uniform}[self._hidden["score"]](logits)

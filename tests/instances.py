@@ -1,0 +1,27 @@
+"""The one table of detectors, with fast parameters, that the common tests run over.
+
+``make()`` gives fresh instances: every public detector, in the configurations that take different
+paths through the code.
+"""
+
+import skood
+
+FAST = {"max_epochs": 2, "batch_size": 32, "module__hidden": (8,), "random_state": 0}
+
+
+def make():
+    """Return the instances, by a name that says what is special about each."""
+    return {
+        "OE": skood.OutlierExposureDetector(**FAST),
+        "OE-uniform-pretrained": skood.OutlierExposureDetector(
+            score="uniform", pretrain_epochs=1, **FAST
+        ),
+        "OE-sgd-float64": skood.OutlierExposureDetector(
+            optimizer="sgd", schedule="constant", dtype="float64", outlier_ratio=0.5,
+            **(FAST | {"lr": 1e-4}),
+        ),
+        "Energy": skood.EnergyExposureDetector(**FAST),
+        "Energy-margins": skood.EnergyExposureDetector(m_in=-5.0, m_out=-1.0, **FAST),
+        "Energy-defaults": skood.EnergyExposureDetector(),
+        "OE-defaults": skood.OutlierExposureDetector(),
+    }
