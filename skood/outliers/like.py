@@ -1,0 +1,81 @@
+"""The outliers that a detector makes for itself when it is given none."""
+
+import numpy as np
+
+from ._inputs import as_generator
+from .procedural import procedural
+from .tables import permute_columns
+
+MOST_IMAGES = 10_000  # of 32x32; fewer of larger ones, so that they take no longer, down to:
+FEWEST_IMAGES = 500
+N_LOOKED_AT = 1_000  # images from which the range of values is read; a memmap is not read whole
+
+
+def synthetic_like(X, n=None, random_state=None):
+    """Outliers that could be mistaken for X by shape, dtype and range alone.
+
+    Images get procedural images; tables, and images below 4x4, rows whose columns are drawn from X
+    independently.
+
+    Parameters
+    ----------
+    X : array-like of shape (m, d) or (m, C, H, W)
+        In-distribution samples; they are not changed.
+    n : int, default=None
+        Number of outliers; None makes as many as X has samples, and at most 10,000 images of
+        32x32 or as many larger ones as have the same area (at least 500).
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState, default=None
+        Source of the draws; an int gives the same outliers every time.
+
+    Returns
+    -------
+    ndarray of shape (n, d) or (n, C, H, W)
+        In the dtype and value space of X: 8-bit images are 0 to 255; float images that lie in
+        [0, 1] get images in [0, 1], and others (normalised, say) images stretched over the
+        range that each channel of X takes.
+
+    Raises
+    ------
+    ValueError
+        If X has no samples, or `n` is not positive.
+
+    See Also
+    --------
+    permute_columns : The outliers of a table.
+    procedural : The outliers of images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skood.outliers import synthetic_like
+    >>> X = np.random.default_rng(0).normal(size=(20, 3, 8, 8)).astype(np.float32)
+    >>> X_out = synthetic_like(X, random_state=0)
+    >>> X_out.shape, X_out.dtype, bool(X_out.max() <= X.max())
+    ((20, 3, 8, 8), dtype('float32'), True)
+    """
+    X, rng = np.asarray(X), as_generator(random_state)
+    if X.ndim < 2 or 0 in X.shape:
+        raise ValueError(
+            f"X must have shape (m, d) or (m, C, H, W), with at least one sample, got {X.shape}."
+        )
+    if X.ndim != 4 or min(X.shape[2:]) < 4:
+        return permute_columns(X.reshape(len(X), -1), n, rng).reshape(-1, *X.shape[1:])
+    images = procedural(_enough(X) if n is None else n, X.shape[1:], rng)
+    return images if X.dtype == np.uint8 else _into_range(images, X)
+
+
+def _enough(X):
+    per_area = MOST_IMAGES * 32 * 32 // (X.shape[2] * X.shape[3])
+    return min(len(X), MOST_IMAGES, max(FEWEST_IMAGES, per_area))
+
+
+def _into_range(images, X):
+    sample = X[:: max(1, len(X) // N_LOOKED_AT)]
+    low, high = (
+        end(axis=(0, 2, 3)).astype(np.float64)[:, None] for end in (sample.min, sample.max)
+    )
+    if low.min() >= 0 and high.max() <= 1 and X.dtype.kind == "f":
+        low, high = np.zeros_like(low), np.ones_like(high)
+    # Looked up among the 256 values of each channel: no copy of the images in float64.
+    levels = (low + (high - low) * np.arange(256) / 255).clip(low, high).astype(X.dtype)
+    return levels[np.arange(len(levels))[:, None, None], images]
