@@ -77,9 +77,16 @@ def aupr_in(y_true, y_score, *, protocol=None):
     Notes
     -----
     None and "hendrycks": average precision, ``sum_i (recall_i - recall_{i-1}) precision_i``.
-    "openood": trapezoids from (recall 0, precision 1), too kind to ties: half ID rows and
-    constant scores give 0.75 where a guess is worth 0.5. "atom": trapezoids from (0, 0), ATOM's
-    AUIN and AUOUT.
+    "openood" [1]_: trapezoids from (recall 0, precision 1), too kind to ties: half ID rows and
+    constant scores give 0.75 where a guess is worth 0.5. "atom" [2]_: trapezoids from (0, 0),
+    ATOM's AUIN and AUOUT.
+
+    References
+    ----------
+    .. [1] Zhang et al., "OpenOOD v1.5: Enhanced Benchmark for Out-of-Distribution Detection",
+       DMLR 2024.
+    .. [2] Chen et al., "ATOM: Robustifying Out-of-distribution Detection Using Outlier Mining",
+       ECML PKDD 2021.
 
     Examples
     --------
@@ -136,7 +143,7 @@ def detection_error(y_true, y_score, *, protocol=None):
         Finite scores, higher = more in-distribution.
     protocol : {"atom"}, optional
         By default both classes weigh one half, whatever their sizes. "atom" weighs every row
-        alike (its DTERR), so the larger class dominates. The other protocols publish no
+        alike (DTERR of [1]_), so the larger class dominates. The other protocols publish no
         detection error.
 
     Returns
@@ -157,6 +164,11 @@ def detection_error(y_true, y_score, *, protocol=None):
     -----
     ``min over t of (P(s_in < t) + P(s_out >= t)) / 2``; with "atom"
     ``min over t of (#[s_in < t] + #[s_out >= t]) / (n_in + n_out)``.
+
+    References
+    ----------
+    .. [1] Chen et al., "ATOM: Robustifying Out-of-distribution Detection Using Outlier Mining",
+       ECML PKDD 2021.
 
     Examples
     --------
