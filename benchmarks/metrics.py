@@ -157,7 +157,7 @@ def main():
         f"CPU seconds, the fastest of {arguments.repeats} runs taken in turns; "
         f"n = {arguments.n:,} scores, half of them in-distribution.",
         "Scores and labels start as arrays (as tensors for pytorch-ood). AUPR is average precision",
-        "here and a trapezoid there; each run first checks that both agree under the trapezoid rule",
+        "here and a trapezoid there; each run first checks that both agree by the trapezoid rule",
         '(to 1e-9). "Every metric": AUROC, FPR95, AUPR-in and AUPR-out.',
         "",
         *table(arguments.n, arguments.repeats, peer),

@@ -72,9 +72,9 @@ def ood_report(
 
     Notes
     -----
-    The intervals are percentiles [1]_ over resampled rows: n_in of the ID rows and n_out of each OOD
-    set, with replacement. All sets of a replicate share one draw of ID rows, as they share the
-    ID rows themselves, so the interval of the mean is neither too narrow nor too wide. They
+    The intervals are percentiles [1]_ over resampled rows: n_in of the ID rows and n_out of each
+    OOD set, with replacement. All sets of a replicate share one draw of ID rows, as they share
+    the ID rows themselves, so the interval of the mean is neither too narrow nor too wide. They
     speak of the test rows drawn, not of another training run.
 
     References
