@@ -3,8 +3,7 @@
 import numpy as np
 from scipy import fft
 
-# One plane of a block of images takes 64 KB in float32, so that a few planes stay in a core's
-# cache.
+# A plane of a block of images takes 64 KB in float32: several of them stay in a core's cache.
 BLOCK_PIXELS = 2**14
 FINER = 2  # shapes are drawn on a grid this much finer and averaged, so that their edges are smooth
 
