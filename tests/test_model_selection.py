@@ -56,6 +56,13 @@ def test_outliers_held_out(data, forest):
     assert scorer(forest, X, y) == pytest.approx(reference)  # training outliers do not count
 
 
+@pytest.mark.parametrize("labels", [["cat", "dog"], [False, True], np.array([0, 7], np.uint8)])
+def test_labels_that_cannot_be_outliers(data, forest, labels):
+    X, _ = data
+    scorer = OODScorer(X[120:])
+    assert scorer(forest, X[:120], np.tile(labels, 60)) == scorer(forest, X[:120])
+
+
 def test_several_sets_are_averaged(data, forest):
     X, _ = data
     sets = {"near": X[120:], "far": X[120:130] + 5}

@@ -12,11 +12,13 @@ def is_in_distribution(y, name="y_true"):
     labels = np.asarray(y)
     if labels.ndim != 1:
         raise ValueError(f"{name} must have shape (n,), got {labels.shape}; pass one label a row.")
-    if labels.dtype.kind not in "iufO":
+    if labels.dtype.kind == "U" and np.any(labels == str(OOD_LABEL)):
         raise TypeError(
-            f"{name} must hold +1/-1 or class labels with -1 for out-of-distribution rows, got "
-            f"dtype {labels.dtype}; keep string labels in an object array, where -1 stays an int."
+            f"{name} holds the string '-1'; keep string labels in an object array, where -1 stays "
+            "the integer that marks out-of-distribution rows."
         )
+    if labels.dtype.kind not in "ifO":  # other types cannot hold -1
+        return np.ones(len(labels), dtype=bool)
     missing = labels != labels  # NaN alone differs from itself
     if labels.dtype.kind == "O":
         missing = missing | np.equal(labels, None)
