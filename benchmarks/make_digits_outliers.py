@@ -93,6 +93,8 @@ def main():
         "letters": [signs(LETTERS, DEJAVU, 820, rng)],
     }
     arrays = {name: distinct(np.concatenate(parts)) for name, parts in sets.items()}
+    both = distinct(np.concatenate([arrays["aux"], arrays["val"]]))
+    arrays["val"] = both[len(arrays["aux"]) :]  # without what is among the auxiliary ones too
     np.savez_compressed(OUTPUT, **arrays)
     print({name: len(images) for name, images in arrays.items()}, OUTPUT.stat().st_size, "bytes")
 

@@ -45,7 +45,7 @@ def load_digits_ood(*, random_state=0):
         y_test : ndarray of shape (481,), int64
         X_aux : ndarray of shape (3801, 1, 8, 8), uint8
             Outliers to train against: patches of a photograph, and signs that are no Latin letter.
-        X_val_ood : ndarray of shape (629, 1, 8, 8), uint8
+        X_val_ood : ndarray of shape (628, 1, 8, 8), uint8
             Outliers to choose parameters by, from another part of that photograph and other signs.
         ood : dict of str to ndarray of shape (n, 1, 8, 8), uint8
             Test sets: "held_out_digits", "photograph", "letters", "noise". None shares a

