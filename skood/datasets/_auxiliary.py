@@ -79,6 +79,9 @@ def fetch_auxiliary(
     every channel), and repetitions. Transparent parts get a colour drawn for each picture.
 
     The filter goes by names, so a picture with an innocent name may still show a car or a cat.
+    No package, picture or typeface is shared with the test sets of `fetch_ood`, but kinds of
+    pictures are: "lite" holds flags and smileys (as "emoji" does), single letters (as "letters"
+    does) and ground textures (as "textures" does); "mini" holds a few letters and digits.
     """
     check_choice("name", name, _SETS)
     check_size(size)
