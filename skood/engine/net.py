@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
-from sklearn.base import clone
 from tqdm.auto import tqdm
 
 # "sgd" is the optimizer of all the papers; "adamw" asks less of the learning rate.
