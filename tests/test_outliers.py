@@ -18,6 +18,7 @@ PROCEDURAL = [
 RANDOM_ON_IMAGES = [outliers.arithmetic_mean, outliers.geometric_mean, outliers.speckle]
 FIXED_ON_IMAGES = [outliers.jigsaw, outliers.pixelate, outliers.rgb_ghosted, outliers.inverted]
 ON_IMAGES = RANDOM_ON_IMAGES + FIXED_ON_IMAGES
+ON_TABLES = [outliers.permute_columns, outliers.synthetic_like, outliers.box, outliers.stretched]
 
 
 def images(n=6, shape=SHAPE, dtype=np.float32):
@@ -28,7 +29,7 @@ def draw(make, seed):
     """Call any random generator of outliers with one seed."""
     if make in RANDOM_ON_IMAGES:
         return make(images(), random_state=seed)
-    if make in (outliers.permute_columns, outliers.synthetic_like):
+    if make in ON_TABLES:
         return make(images().reshape(len(images()), -1), random_state=seed)
     return make(6, SHAPE, random_state=seed)
 
@@ -212,6 +213,7 @@ def test_procedural_is_a_mixture_in_equal_parts():
 
 EVERY_RANDOM = [
     *NOISE, *RANDOM_ON_IMAGES, *PROCEDURAL, outliers.permute_columns, outliers.synthetic_like,
+    outliers.box, outliers.stretched,
 ]  # fmt: skip
 
 
@@ -279,11 +281,58 @@ def test_permuted_columns_of_a_read_only_memmap(tmp_path):
 # ---- like X
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-def test_like_a_table(dtype):
-    X = np.arange(60).reshape(20, 3).astype(dtype)
-    like = outliers.synthetic_like(X, random_state=0)
-    np.testing.assert_array_equal(like, outliers.permute_columns(X, random_state=0))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_like_a_table_is_within_around_and_beyond_it(dtype):
+    X = np.random.default_rng(0).normal(size=(400, 3)).astype(dtype)
+    like = outliers.synthetic_like(X, n=900, random_state=0)
+    assert like.dtype == dtype
+    permuted, boxed, stretched = like[:300], like[300:600], like[600:]
+    assert np.isin(permuted, X).all()
+    low, high = X.min(axis=0), X.max(axis=0)
+    assert (boxed > high).any(axis=0).all()
+    assert (np.abs(boxed - (low + high) / 2) <= (high - low) * (1 + 1e-3)).all()
+    lengths = np.linalg.norm(stretched.astype(float) - X.mean(axis=0), axis=1)
+    assert np.median(lengths) > 2 * np.median(np.linalg.norm(X.astype(float), axis=1))
+
+
+def test_like_a_table_of_integers_permutes_columns():
+    X = np.arange(1500).reshape(500, 3)
+    np.testing.assert_array_equal(
+        outliers.synthetic_like(X, random_state=0), outliers.permute_columns(X, random_state=0)
+    )
+
+
+def test_like_a_small_table_makes_enough():
+    assert len(outliers.synthetic_like(np.zeros((5, 2)), random_state=0)) == 300
+    assert len(outliers.synthetic_like(np.zeros((500, 2)), random_state=0)) == 500
+
+
+def test_stretched_keeps_the_direction_and_the_factors():
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    out = outliers.stretched(X, 200, factors=(2, 3), random_state=0) - X.mean(axis=0)
+    away = X - X.mean(axis=0)
+    cosine = out @ away.T / np.linalg.norm(out, axis=1)[:, None] / np.linalg.norm(away, axis=1)
+    nearest = cosine.argmax(axis=1)
+    np.testing.assert_allclose(cosine.max(axis=1), 1)
+    ratio = np.linalg.norm(out, axis=1) / np.linalg.norm(away[nearest], axis=1)
+    assert ((ratio >= 2) & (ratio <= 3)).all()
+
+
+@pytest.mark.parametrize("make", [outliers.box, outliers.stretched])
+def test_ranges_refuse_what_they_cannot_read(make):
+    with pytest.raises(TypeError, match="X must be floating point, got dtype int64"):
+        make(np.zeros((3, 2), int))
+    with pytest.raises(ValueError, match=r"X must have shape \(m, d\)"):
+        make(np.zeros(3))
+    with pytest.raises(ValueError, match="n must be a positive integer"):
+        make(np.zeros((3, 2)), 0)
+
+
+def test_ranges_refuse_wrong_sizes():
+    with pytest.raises(ValueError, match="width must be positive, got 0"):
+        outliers.box(np.zeros((3, 2)), width=0)
+    with pytest.raises(ValueError, match="factors must be two increasing positive numbers"):
+        outliers.stretched(np.zeros((3, 2)), factors=(3, 2))
 
 
 def test_like_images_of_8_bits_and_in_the_unit_range():
@@ -312,7 +361,7 @@ def test_like_normalised_images(dtype):
 
 
 def test_like_tiny_images_permutes_pixels():
-    X = images(12, (3, 2, 3))
+    X = (255 * images(500, (3, 2, 3))).astype(np.uint8)
     like = outliers.synthetic_like(X, random_state=0)
     np.testing.assert_array_equal(np.sort(like, axis=0), np.sort(X, axis=0))
 

@@ -31,14 +31,14 @@ class EnergyExposureDetector(BaseExposureDetector):
         Energies, in nats, that X should stay below and outliers above. The published -23 and -5
         suit a large network; "auto" takes the mean energies of both sides before the method's own
         epochs.
-    lr : float, default=1e-3
+    lr : float, default=3e-3
         Learning rate at the start (of the pretraining, too).
-    max_epochs : int, default=10
+    max_epochs : int, default=15
         Epochs of the method.
     pretrain_epochs : int or "auto", default="auto"
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
-    batch_size : int, default=128
+    batch_size : int, default=64
         In-distribution rows in a training batch.
     outlier_ratio : float, default=2.0
         Outliers beside each in-distribution row of a batch.
@@ -136,10 +136,10 @@ class EnergyExposureDetector(BaseExposureDetector):
         beta=0.1,
         m_in="auto",
         m_out="auto",
-        lr=1e-3,
-        max_epochs=10,
+        lr=3e-3,
+        max_epochs=15,
         pretrain_epochs="auto",
-        batch_size=128,
+        batch_size=64,
         outlier_ratio=2.0,
         optimizer="adamw",
         schedule="cosine",

@@ -26,14 +26,14 @@ class OutlierExposureDetector(BaseExposureDetector):
     score : {"msp", "uniform"}, default="msp"
         ``"msp"`` is the largest class probability; ``"uniform"`` the cross-entropy of the uniform
         distribution against the prediction, H(U; p), which is often better [1]_.
-    lr : float, default=1e-3
+    lr : float, default=3e-3
         Learning rate at the start.
-    max_epochs : int, default=20
+    max_epochs : int, default=30
         Epochs of the method.
     pretrain_epochs : int or "auto", default=0
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
-    batch_size : int, default=128
+    batch_size : int, default=64
         In-distribution rows in a training batch.
     outlier_ratio : float, default=2.0
         Outliers beside each in-distribution row of a batch.
@@ -127,10 +127,10 @@ class OutlierExposureDetector(BaseExposureDetector):
         *,
         beta=0.5,
         score="msp",
-        lr=1e-3,
-        max_epochs=20,
+        lr=3e-3,
+        max_epochs=30,
         pretrain_epochs=0,
-        batch_size=128,
+        batch_size=64,
         outlier_ratio=2.0,
         optimizer="adamw",
         schedule="cosine",

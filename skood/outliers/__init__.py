@@ -5,11 +5,13 @@ from .like import synthetic_like
 from .noise import blob, gaussian, rademacher, uniform
 from .pairwise import arithmetic_mean, geometric_mean
 from .procedural import colored_noise, dead_leaves, fractals, procedural
+from .ranges import box, stretched
 from .tables import permute_columns
 
 __all__ = [
     "arithmetic_mean",
     "blob",
+    "box",
     "colored_noise",
     "dead_leaves",
     "fractals",
@@ -23,6 +25,7 @@ __all__ = [
     "rademacher",
     "rgb_ghosted",
     "speckle",
+    "stretched",
     "synthetic_like",
     "uniform",
 ]

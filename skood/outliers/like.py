@@ -4,26 +4,30 @@ import numpy as np
 
 from ._inputs import as_generator
 from .procedural import procedural
+from .ranges import box, stretched
 from .tables import permute_columns
 
 MOST_IMAGES = 10_000  # of 32x32; fewer of larger ones, so that they take no longer, down to:
 FEWEST_IMAGES = 500
+FEWEST_ROWS = 300  # so that a small table, too, is surrounded
 N_LOOKED_AT = 1_000  # images from which the range of values is read; a memmap is not read whole
 
 
 def synthetic_like(X, n=None, random_state=None):
     """Outliers that could be mistaken for X by shape, dtype and range alone.
 
-    Images get procedural images; tables, and images below 4x4, rows whose columns are drawn from X
-    independently.
+    Images get procedural images. Tables of floats get a third each of rows with permuted columns,
+    rows from a box twice as wide as the data, and rows stretched away from the mean: no one of
+    them covers what a table's outliers may be. Anything else gets permuted columns.
+    Images below 4x4 count as tables.
 
     Parameters
     ----------
     X : array-like of shape (m, d) or (m, C, H, W)
         In-distribution samples; they are not changed.
     n : int, default=None
-        Number of outliers; None makes as many as X has samples, and at most 10,000 images of
-        32x32 or as many larger ones as have the same area (at least 500).
+        Number of outliers; None makes as many as X has samples: at least 300 rows, at most 10,000
+        images of 32x32 or as many larger ones as have the same area (at least 500).
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState, default=None
         Source of the draws; an int gives the same outliers every time.
 
@@ -41,7 +45,7 @@ def synthetic_like(X, n=None, random_state=None):
 
     See Also
     --------
-    permute_columns : The outliers of a table.
+    permute_columns, box, stretched : The outliers of a table.
     procedural : The outliers of images.
 
     Examples
@@ -59,9 +63,15 @@ def synthetic_like(X, n=None, random_state=None):
             f"X must have shape (m, d) or (m, C, H, W), with at least one sample, got {X.shape}."
         )
     if X.ndim != 4 or min(X.shape[2:]) < 4:
-        return permute_columns(X.reshape(len(X), -1), n, rng).reshape(-1, *X.shape[1:])
+        return _like_table(X.reshape(len(X), -1), n, rng).reshape(-1, *X.shape[1:])
     images = procedural(_enough(X) if n is None else n, X.shape[1:], rng)
     return images if X.dtype == np.uint8 else _into_range(images, X)
+
+
+def _like_table(X, n, rng):
+    n = max(len(X), FEWEST_ROWS) if n is None else n
+    kinds = (permute_columns, box, stretched) if X.dtype.kind == "f" else (permute_columns,)
+    return np.concatenate([kind(X, -(-n // len(kinds)), random_state=rng) for kind in kinds])[:n]
 
 
 def _enough(X):
