@@ -7,7 +7,7 @@ import inspect
 import torch
 from torch import nn
 
-from ..nn import MLP, SmallResNet, find_head, widen_head
+from ..nn import MLP, SmallResNet, widen_head
 from .inference import eval_mode
 from .inputs import TORCH_DTYPES
 
@@ -36,17 +36,23 @@ def build_module(module, options, example, *, n_classes, n_outputs, dtype):
     ValueError
         If the module's outputs are not the ones needed.
     """
-    shape = tuple(example.shape[1:])
     if isinstance(module, nn.Module):
-        built = _from_instance(module, options, example, n_classes, n_outputs)
-    else:
-        factory = _default(shape, dtype) if module is None else module
-        check_options("module", factory, options, n_positional=2)
-        built = factory(shape, n_outputs, **options)
-    if dtype != "int64":
-        built = built.to(TORCH_DTYPES[dtype])
-    _check_outputs(built, example, n_outputs)
+        return _from_instance(module, options, example, n_classes, n_outputs, dtype)
+    shape = tuple(example.shape[1:])
+    factory = _default(shape, dtype) if module is None else module
+    check_options("module", factory, options, n_positional=2)
+    built = _converted(factory(shape, n_outputs, **options), dtype)
+    n_now = _n_outputs(built, example)
+    if n_now != n_outputs:
+        raise ValueError(
+            f"module must return logits of shape (n, {n_outputs}), got (n, {n_now}). A class or "
+            "callable is called as module(input_shape, n_outputs, **module__params)."
+        )
     return built
+
+
+def _converted(module, dtype):
+    return module if dtype == "int64" else module.to(TORCH_DTYPES[dtype])
 
 
 def _default(shape, dtype):
@@ -61,36 +67,46 @@ def _default(shape, dtype):
     )
 
 
-def _from_instance(module, options, example, n_classes, n_outputs):
+def _from_instance(module, options, example, n_classes, n_outputs, dtype):
     if options:
         raise TypeError(
             f"module__* parameters ({', '.join(sorted(options))}) build a network from a class; "
             "module is an instance already built. Pass its class, or drop them."
         )
-    built = copy.deepcopy(module)
+    built = _converted(copy.deepcopy(module).cpu(), dtype)
     if not any(p.requires_grad for p in built.parameters()):
         built.requires_grad_(True)  # a fitted detector's module_: frozen to be read, not for good
-    n_now = find_head(built, example)[1].out_features
-    if n_now not in (n_classes, n_outputs):
+    n_now = _n_outputs(built, example)
+    if n_now == n_outputs:
+        return built
+    if n_now == n_classes:
+        return widen_head(built, example, n_outputs)
+    raise ValueError(
+        f"module has {n_now} outputs, but y has {n_classes} classes"
+        + (f" (the method needs {n_outputs} outputs)" if n_outputs != n_classes else "")
+        + ". A trained instance must have one output for each class of y, in sorted order: "
+        "pass the labels it was trained with, or a class that builds a new network."
+    )
+
+
+def _n_outputs(module, example):
+    """Run the module on a few rows, in evaluation mode, and count its logits."""
+    try:
+        with torch.no_grad(), eval_mode(module):
+            logits = module(example)
+    except RuntimeError as error:  # how torch says that shapes or dtypes do not fit
         raise ValueError(
-            f"module has {n_now} outputs, but y has {n_classes} classes"
-            + (f" (the method needs {n_outputs} outputs)" if n_outputs != n_classes else "")
-            + ". A trained instance must have one output for each class of y, in sorted order: "
-            "pass the labels it was trained with, or a class that builds a new network."
-        )
-    return widen_head(built, example, n_outputs)
-
-
-def _check_outputs(module, example, n_outputs):
-    with torch.no_grad(), eval_mode(module):
-        logits = module(example)
+            f"module cannot read a batch of shape {tuple(example.shape)} and dtype "
+            f"{example.dtype}: {error}"
+        ) from error
     if not torch.is_tensor(logits):
         raise TypeError(f"module must return a Tensor of logits, got {type(logits).__name__}.")
-    if logits.shape != (len(example), n_outputs):
+    if logits.ndim != 2 or len(logits) != len(example):
         raise ValueError(
-            f"module must return logits of shape (n, {n_outputs}), got {tuple(logits.shape)} for "
-            f"{len(example)} rows. A class or callable is called as module(input_shape, n_outputs)."
+            f"module must return logits of shape (n, n_outputs), got {tuple(logits.shape)} for "
+            f"{len(example)} rows."
         )
+    return logits.shape[1]
 
 
 def check_options(prefix, factory, options, n_positional):
