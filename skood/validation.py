@@ -62,8 +62,8 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
     if tokens and getattr(getattr(X, "dtype", None), "kind", "i") == "f":
         raise TypeError(f"dtype='int64' needs {name} to hold integers, got {X.dtype}.")
     shape = tuple(getattr(X, "shape", ()))
-    if not reset and len(shape) > 2:
-        _check_shape(shape[1:], detector.input_shape_, name)
+    if not reset and len(shape) > 1 and max(len(shape) - 1, len(detector.input_shape_)) > 1:
+        _check_shape(shape[1:], detector.input_shape_, name)  # of tables, scikit-learn says it
     checked = check_array(
         X, dtype=_TOKENS if tokens else _FLOATS, allow_nd=True, ensure_min_samples=min_samples,
         estimator=detector, input_name=name,

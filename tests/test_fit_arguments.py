@@ -1,0 +1,340 @@
+"""The contract of ``fit``: what it accepts as samples, labels and outliers, and what it refuses."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skorch.helper import SliceDataset
+from torch.utils.data import Dataset, TensorDataset
+
+from skood import EnergyExposureDetector, OutlierExposureDetector
+from skood.engine.inputs import rows
+from skood.metrics import auroc
+
+FAST = {"max_epochs": 2, "batch_size": 16, "random_state": 0}
+
+
+def detector(**params):
+    return OutlierExposureDetector(**(FAST | params))
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 20)
+    X = (rng.normal(size=(60, 4)) + 4 * np.eye(3, 4)[y]).astype(np.float32)
+    return X, y, rng.uniform(-6, 6, size=(80, 4)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    X = rng.integers(256, size=(24, 3, 8, 8), dtype=np.uint8)
+    return X, np.arange(24) % 2, rng.integers(256, size=(30, 3, 8, 8), dtype=np.uint8)
+
+
+def scores(X, *args, **kwargs):
+    test = X if isinstance(X, np.ndarray) else np.asarray(X)
+    return detector().fit(X, *args, **kwargs).score_samples(test)
+
+
+# ---- the second argument
+
+
+def test_outliers_as_the_second_argument(table):
+    X, _, A = table
+    fitted = detector().fit(X, A)
+    assert fitted.classes_ is None
+    assert not hasattr(fitted, "predict_proba")
+    expected = scores(X, X_aux=(A,))
+    for second in (A, (A,), torch.from_numpy(A), pd.DataFrame(A), (A[:30], A[30:])):
+        np.testing.assert_array_equal(scores(X, second), expected)
+
+
+def test_a_column_of_labels_is_labels(table):
+    X, y, A = table
+    np.testing.assert_array_equal(scores(X, y[:, None], X_aux=A), scores(X, y, X_aux=A))
+    frame = pd.DataFrame({"label": y})
+    np.testing.assert_array_equal(scores(X, frame, X_aux=A), scores(X, y, X_aux=A))
+
+
+def test_with_one_feature_a_column_of_the_same_length_is_labels(table):
+    X, y, _ = table
+    with pytest.warns(UserWarning, match="synthetic"):
+        assert detector().fit(X[:, :1], y[:, None]).classes_.tolist() == [0, 1, 2]
+    assert detector().fit(X[:, :1], X[:7, :1]).classes_ is None
+
+
+@pytest.mark.parametrize("shape", [(60, 3), (60, 2), (10, 5), (60, 4, 1)])
+def test_any_other_array_is_refused(table, shape):
+    with pytest.raises(ValueError, match="must be labels of shape .* or outliers whose samples"):
+        detector().fit(table[0], np.zeros(shape))
+
+
+def test_outliers_must_not_come_twice(table):
+    X, _, A = table
+    with pytest.raises(ValueError, match="outliers came twice"):
+        detector().fit(X, A, X_aux=A)
+
+
+# ---- labels
+
+
+@pytest.mark.parametrize(
+    "name",
+    [[3, 7, 40], ["ant", "bee", "cat"], [0.0, 2.0, 5.0], [True, False, True]],
+    ids=["gaps", "strings", "floats", "bools"],
+)
+def test_labels_of_any_kind(table, name):
+    X, y, A = table
+    labels = np.array(name)[y]
+    fitted = detector(max_epochs=30, lr=0.02).fit(X, labels, X_aux=(A,))
+    np.testing.assert_array_equal(fitted.classes_, np.unique(labels))
+    assert fitted.predict_class(X).dtype == labels.dtype
+    assert (fitted.predict_class(X) == labels).mean() > 0.9
+    proba = fitted.predict_proba(X)
+    assert proba.shape == (60, len(fitted.classes_))
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    np.testing.assert_array_equal(fitted.classes_[proba.argmax(axis=1)], fitted.predict_class(X))
+
+
+@pytest.mark.parametrize("as_type", [list, pd.Series, pd.Categorical, torch.tensor])
+def test_labels_in_any_container(table, as_type):
+    X, y, A = table
+    np.testing.assert_array_equal(scores(X, as_type(y), X_aux=A), scores(X, y, X_aux=A))
+
+
+def test_rows_marked_minus_one_are_outliers(table):
+    X, y, A = table
+    stacked, marked = np.r_[X, A], np.r_[y, np.full(len(A), -1)]
+    by_mark = detector().fit(stacked, marked)
+    given = detector().fit(X, y, X_aux=A)
+    np.testing.assert_array_equal(by_mark.score_samples(X), given.score_samples(X))
+    assert by_mark.offset_ == given.offset_
+    assert by_mark.classes_.tolist() == [0, 1, 2]
+
+
+def test_marked_rows_among_strings(table):
+    X, y, A = table
+    names = np.r_[np.array(["ant", "bee", "cat"], object)[y], np.full(len(A), -1, object)]
+    fitted = detector().fit(np.r_[X, A], names)
+    assert fitted.classes_.tolist() == ["ant", "bee", "cat"]
+
+
+def test_marked_rows_join_the_outliers_given(table):
+    X, y, A = table
+    seen = detector().fit(np.r_[X, A[:30]], np.r_[y, np.full(30, -1)], X_aux=(A[30:],))
+    np.testing.assert_array_equal(
+        seen.score_samples(X), scores(X, y, X_aux=(A[30:], A[:30]))
+    )
+
+
+def test_one_class_is_no_label(table):
+    X, _, A = table
+    fitted = detector().fit(np.r_[X, A], np.r_[np.ones(60), -np.ones(80)])
+    assert fitted.classes_ is None
+    np.testing.assert_array_equal(fitted.score_samples(X), scores(X, A))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.full(60, -1), "X has 0 in-distribution rows left"),
+        (np.r_[0, np.full(59, -1)], "X has 1 in-distribution rows left"),
+        (np.linspace(0.1, 0.9, 60), "Unknown label type"),
+        (np.r_[np.nan, np.zeros(59)], "y holds missing values"),
+        (np.array([None] + ["a"] * 59, object), "y holds missing values"),
+        (np.zeros(59), "inconsistent numbers of samples"),
+    ],
+)
+def test_labels_that_cannot_be(table, y, message):
+    with pytest.raises(ValueError, match=message):
+        detector().fit(table[0], y)
+
+
+# ---- no outliers
+
+
+@pytest.mark.parametrize("make", [OutlierExposureDetector, EnergyExposureDetector])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_without_outliers_synthetic_ones_are_drawn_and_said(table, make, labelled):
+    X, y, _ = table
+    fitted = []
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="synthetic ones are drawn from X") as caught:
+            fitted.append(make(**FAST).fit(X, y if labelled else None))
+        assert caught[0].filename == __file__  # the user's line, not the library's
+    np.testing.assert_array_equal(fitted[0].score_samples(X), fitted[1].score_samples(X))
+
+
+@pytest.mark.parametrize("make", [OutlierExposureDetector, EnergyExposureDetector])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_without_outliers_a_table_is_told_from_what_surrounds_it(table, make, labelled):
+    X, y, A = table
+    learner = make(max_epochs=60, lr=0.01, batch_size=8, random_state=0)
+    with pytest.warns(UserWarning, match="synthetic"):
+        learner.fit(X, y if labelled else None)
+    assert auroc(np.r_[np.ones(60), -np.ones(80)], learner.score_samples(np.r_[X, A])) > 0.95
+
+
+# ---- containers and dtypes of samples
+
+
+def test_samples_in_any_container(table):
+    X, y, A = table
+    expected = scores(X, y, X_aux=A)
+    dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    for given in (X.tolist(), torch.from_numpy(X), np.asfortranarray(X), SliceDataset(dataset)):
+        np.testing.assert_array_equal(detector().fit(given, y, X_aux=A).score_samples(X), expected)
+    sliced = detector().fit(SliceDataset(dataset), SliceDataset(dataset, idx=1), X_aux=A)
+    np.testing.assert_array_equal(sliced.score_samples(X), expected)
+
+
+def test_a_tensor_that_takes_gradients(table):
+    X, y, A = table
+    np.testing.assert_array_equal(
+        detector().fit(torch.from_numpy(X).requires_grad_(), y, X_aux=A).score_samples(X),
+        scores(X, y, X_aux=A),
+    )
+
+
+def test_frames_keep_their_names(table):
+    X, y, A = table
+    frame, outliers = (pd.DataFrame(each, columns=list("abcd")) for each in (X, A))
+    fitted = detector().fit(frame, y, X_aux=(outliers,))
+    assert fitted.feature_names_in_.tolist() == list("abcd")
+    np.testing.assert_array_equal(fitted.score_samples(frame), scores(X, y, X_aux=A))
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.score_samples(frame[list("dcba")])
+    with pytest.raises(ValueError, match="feature names"):
+        detector().fit(frame, y, X_aux=(outliers[list("dcba")],))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, bool])
+def test_floats_are_taken_as_they_are(table, dtype):
+    X, y, A = (np.round(each).astype(dtype) for each in table)
+    y = table[1]
+    expected = scores(X.astype(np.float32), y, X_aux=A.astype(np.float32))
+    np.testing.assert_array_equal(detector().fit(X, y, X_aux=A).score_samples(X), expected)
+
+
+def test_images_of_8_bits_are_read_as_zero_to_one(images):
+    X, y, A = images
+    unit = (X / 255).astype(np.float32), y, (A / 255).astype(np.float32)
+    by_bits = detector().fit(X, y, X_aux=(A,))
+    by_floats = detector().fit(unit[0], y, X_aux=(unit[2],))
+    expected = by_bits.score_samples(X)
+    np.testing.assert_allclose(by_floats.score_samples(unit[0]), expected, rtol=1e-5)
+    mixed = detector().fit(X, y, X_aux=(unit[2],))
+    np.testing.assert_allclose(mixed.score_samples(X), expected, rtol=1e-5)
+    np.testing.assert_allclose(mixed.score_samples(unit[0]), expected, rtol=1e-5)
+
+
+def test_a_memmap_stays_mapped(images, tmp_path, monkeypatch):
+    X, y, A = images
+    mapped = []
+    for name, array in (("x", X), ("a", A)):
+        np.save(tmp_path / f"{name}.npy", array)
+        mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    read = []
+
+    def spy(X, index, _original=rows):
+        read.append(np.shares_memory(X, mapped[0]))
+        return _original(X, index)
+
+    monkeypatch.setattr("skood.engine.loader.rows", spy)
+    fitted = detector().fit(mapped[0], y, X_aux=(mapped[1],))
+    assert read
+    assert all(read)
+    np.testing.assert_array_equal(fitted.score_samples(mapped[0]), scores(X, y, X_aux=A))
+
+
+class Reads(Dataset):
+    """A pool that counts what is asked of it."""
+
+    def __init__(self, A, labelled):
+        self.A, self.labelled, self.asked = A, labelled, []
+
+    def __len__(self):
+        return len(self.A)
+
+    def __getitem__(self, i):
+        self.asked.append(i)
+        x = torch.from_numpy(self.A[i])
+        return (x, 0) if self.labelled else x
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_dataset_of_outliers_is_never_loaded_whole(table, labelled):
+    X, y, A = table
+    many = Reads(np.tile(A, (100, 1)), labelled)
+    detector(max_epochs=1, outlier_ratio=1).fit(X, y, X_aux=many)
+    assert len(many.asked) <= len(X) + 1  # one for its shape
+    few = Reads(A, labelled)
+    np.testing.assert_array_equal(
+        detector().fit(X, y, X_aux=(few,)).score_samples(X), scores(X, y, X_aux=A)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        detector().fit(X, few)
+
+
+# ---- refusals
+
+
+def test_a_dataset_as_X_is_sent_to_SliceDataset(table):
+    X, y, A = table
+    dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    with pytest.raises(TypeError, match="SliceDataset"):
+        detector().fit(dataset, y, X_aux=A)
+    with pytest.raises(TypeError, match="SliceDataset"):
+        detector().fit(X, y, X_aux=A).predict(dataset)
+
+
+def test_outliers_of_another_shape(table, images):
+    X, y, A = table
+    with pytest.raises(ValueError, match="X has 3 features, but OutlierExposureDetector is expect"):
+        detector().fit(X, y, X_aux=A[:, :3])
+    X, y, A = images
+    for wrong in (A[:, :, :6], A[:, :1], A.reshape(30, -1)):
+        with pytest.raises(ValueError, match=r"each sample of X_aux must have the shape .*3, 8, 8"):
+            detector().fit(X, y, X_aux=(wrong,))
+    with pytest.raises(ValueError, match="each sample of X_aux"):
+        detector().fit(X, y, X_aux=TensorDataset(torch.zeros(5, 3, 9, 9)))
+    with pytest.raises(ValueError, match="each sample of X must have the shape"):
+        detector().fit(X, y, X_aux=A).predict(A[:, :, :6])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_missing_and_infinite_values(table, value):
+    X, y, A = (each.copy() for each in table)
+    A[3, 1] = value
+    with pytest.raises(ValueError, match="Input X_aux contains"):
+        detector().fit(X, y, X_aux=A)
+    X[3, 1] = value
+    with pytest.raises(ValueError, match="Input X contains"):
+        detector().fit(X, y, X_aux=table[2])
+
+
+def test_an_empty_pool(table):
+    X, y, A = table
+    with pytest.raises(ValueError, match="X_aux holds no outliers"):
+        detector().fit(X, y, X_aux=())
+    with pytest.raises(ValueError, match="0 sample"):
+        detector().fit(X, y, X_aux=A[:0])
+
+
+def test_tokens_are_integers(table):
+    X, y, A = table
+    with pytest.raises(TypeError, match="dtype='int64' needs X to hold integers, got float32"):
+        detector(dtype="int64").fit(X, y, X_aux=A)
+
+
+def test_shapes_without_a_default_network(table):
+    X, y, A = table
+    with pytest.raises(ValueError, match="module=None has a default for"):
+        detector().fit(X.reshape(60, 2, 2), y, X_aux=A.reshape(80, 2, 2))
+    with pytest.raises(ValueError, match="module=None has a default for"):
+        detector(dtype="int64").fit(X.astype(int), y, X_aux=A.astype(int))
