@@ -68,7 +68,9 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
         X, dtype=_TOKENS if tokens else _FLOATS, allow_nd=True, ensure_min_samples=min_samples,
         estimator=detector, input_name=name,
     )
-    validate_data(detector, X, reset=reset, skip_check_array=True)  # names and number of features
+    # Names and number of features; only of frames is the original asked, for its names.
+    original = X if hasattr(X, "columns") else checked
+    validate_data(detector, original, reset=reset, skip_check_array=True)
     if reset:
         detector.input_shape_ = checked.shape[1:]
     _check_shape(checked.shape[1:], detector.input_shape_, name)
@@ -161,8 +163,12 @@ def _read_source(detector, source):
 def _read_labels(y, X):
     y = column_or_1d(y)
     check_consistent_length(X, y)
-    missing = y != y if y.dtype.kind == "f" else [v is None or v != v for v in y]
-    if y.dtype.kind in "fO" and np.any(missing):
+    if y.dtype.kind == "U" and np.any(y == "-1"):
+        raise TypeError(
+            "y holds the string '-1'; keep string labels in an object array, where -1 stays the "
+            "integer that marks outliers."
+        )
+    if y.dtype.kind in "fO" and any(v is None or v != v for v in y):
         raise ValueError("y holds missing values: give a label for every row, -1 for outliers.")
     return y
 
