@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .engine.frozen import freeze, thaw
+from .engine.frozen import Frozen, freeze, thaw
 from .engine.inference import predict_logits
 from .validation import check_samples
 
@@ -64,14 +64,20 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _check_names(self):
         known = super()._get_param_names()
-        for name in set(self._hidden).difference(known):
-            if not name.startswith(_WITH_DUNDER):
-                names = [*known, *(f"{prefix}*" for prefix in _WITH_DUNDER)]
-                near = difflib.get_close_matches(name, names, n=1)
-                raise TypeError(
-                    f"{name!r} is not a parameter of {type(self).__name__}, which takes "
-                    f"{', '.join(names)}." + (f" Did you mean {near[0]!r}?" if near else "")
-                )
+        for name in self._hidden:
+            if name not in known and not name.startswith(_WITH_DUNDER):
+                raise TypeError(self._unknown(name, known))
+
+    def _unknown(self, name, known):
+        """Say what ``name`` should have been, by its part before the double underscore."""
+        head, dunder, rest = name.partition("__")
+        heads = [prefix.removesuffix("__") for prefix in _WITH_DUNDER] if dunder else known
+        near = difflib.get_close_matches(head, heads, n=1)
+        return (
+            f"{name!r} is not a parameter of {type(self).__name__}, which takes "
+            f"{', '.join([*known, *(f'{prefix}*' for prefix in _WITH_DUNDER)])}."
+            + (f" Did you mean {near[0] + dunder + rest!r}?" if near else "")
+        )
 
     def get_params(self, deep=True):
         """Return the parameters, the prefixed ones that were set included.
@@ -99,10 +105,14 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         -------
         self : estimator
         """
+        known = super()._get_param_names()
         hidden = {
             name: value for name, value in params.items()
             if name in self._hidden or name.startswith(_WITH_DUNDER)
         }
+        for name in params:
+            if name not in hidden and name.partition("__")[0] not in known:
+                raise ValueError(self._unknown(name, known))
         super().set_params(**{k: v for k, v in params.items() if k not in hidden})
         self._hidden = {**self._hidden, **hidden}
         return self
@@ -258,10 +268,16 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
 
     def __getstate__(self):
         state = super().__getstate__()
-        networks = {k: freeze(v) for k, v in state.items() if isinstance(v, nn.Module)}
-        return {**state, **networks, "_networks": sorted(networks)}
+        # A network may also be a parameter of the network: module__backbone=...
+        return {**_frozen(state), "_hidden": _frozen(state["_hidden"])}
 
     def __setstate__(self, state):
-        state = dict(state)
-        networks = {name: thaw(*state[name]) for name in state.pop("_networks", ())}
-        super().__setstate__({**state, **networks})
+        super().__setstate__({**_thawed(state), "_hidden": _thawed(state["_hidden"])})
+
+
+def _frozen(values):
+    return {k: freeze(v) if isinstance(v, nn.Module) else v for k, v in values.items()}
+
+
+def _thawed(values):
+    return {k: thaw(v) if isinstance(v, Frozen) else v for k, v in values.items()}

@@ -7,13 +7,65 @@ module itself with its tensors on the meta device, so any module that can be cop
 import copy
 import warnings
 from itertools import chain
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
+
+
+class Frozen(NamedTuple):
+    """A module as it lies in a file.
+
+    Attributes
+    ----------
+    skeleton : torch.nn.Module
+        On the meta device.
+    arrays : dict of str to ndarray
+    """
+
+    skeleton: torch.nn.Module
+    arrays: dict
+
+
+def freeze(module):
+    """Split a module into its skeleton and its weights, a ``Frozen``."""
+    own = {name: tensor for name, tensor in _tensors(module).items() if not is_lazy(tensor)}
+    skeleton = _replace(module, {n: _like(t, t.detach().to("meta")) for n, t in own.items()})
+    return Frozen(skeleton, {name: _to_array(tensor) for name, tensor in own.items()})
+
+
+def thaw(frozen):
+    """Put the arrays back: the same module, its weights where the arrays lie (maybe in a file)."""
+    own = {name: tensor for name, tensor in _tensors(frozen.skeleton).items() if tensor.is_meta}
+    tensors = {n: _like(t, _to_tensor(frozen.arrays[n], t)) for n, t in own.items()}
+    return _replace(frozen.skeleton, tensors)
+
+
+def duplicate(module):
+    """Copy a trained module, also one that keeps a tensor of its last forward pass.
+
+    Such a tensor, a stored feature or the weight of ``torch.nn.utils.weight_norm``, is part of an
+    autograd graph, which torch does not copy: its values are.
+    """
+    kept = {n: t for n, t in _attributes(module).items() if not t.is_leaf}
+    return copy.deepcopy(module, {id(t): t.detach().clone() for t in kept.values()})
+
+
+def _attributes(module):
+    """Return the tensors that submodules hold as plain attributes, unknown to torch."""
+    return {
+        f"{prefix}.{name}": value
+        for prefix, child in module.named_modules()
+        for name, value in vars(child).items()
+        if torch.is_tensor(value)
+    }
 
 
 def _tensors(module):
     # Not the state_dict: that leaves out non-persistent buffers and lists tied weights twice.
-    return dict(chain(module.named_parameters(), module.named_buffers()))
+    registered = dict(chain(module.named_parameters(), module.named_buffers()))
+    return {**_attributes(module), **registered}
 
 
 def _replace(module, tensors):
@@ -28,33 +80,26 @@ def _like(original, tensor):
     return tensor
 
 
-def freeze(module):
-    """Split a module into its skeleton and its weights.
-
-    Returns
-    -------
-    skeleton : torch.nn.Module
-        On the meta device.
-    arrays : dict of str to ndarray
-    """
-    own = _tensors(module)
-    skeleton = _replace(module, {n: _like(t, t.detach().to("meta")) for n, t in own.items()})
-    return skeleton, {name: _to_array(tensor) for name, tensor in own.items()}
-
-
-def thaw(skeleton, arrays):
-    """Put the arrays back: the same module, its weights where the arrays lie (maybe in a file)."""
-    own = _tensors(skeleton)
-    return _replace(skeleton, {n: _like(t, _to_tensor(arrays[n], t.dtype)) for n, t in own.items()})
+def _bits(dtype):
+    """Return the integer dtype to store a float in that NumPy does not know, or None."""
+    known = (torch.float16, torch.float32, torch.float64)
+    if not dtype.is_floating_point or dtype in known:
+        return None
+    return {1: torch.uint8, 2: torch.int16}[dtype.itemsize]
 
 
 def _to_array(tensor):
-    tensor = tensor.detach().cpu()
-    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    tensor, bits = tensor.detach().cpu(), _bits(tensor.dtype)
+    return (tensor if bits is None else tensor.view(bits)).numpy()
 
 
-def _to_tensor(array, dtype):
+def _to_tensor(array, meta):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        tensor = torch.from_numpy(array)
-    return tensor.view(dtype) if dtype == torch.bfloat16 else tensor
+        tensor = torch.from_numpy(np.asarray(array))
+    if _bits(meta.dtype) is not None:
+        tensor = tensor.view(meta.dtype)
+    if tensor.stride() == meta.stride():
+        return tensor
+    # Files keep no memory format but rows first, and convolutions round otherwise in channels_last.
+    return torch.empty_strided(meta.shape, meta.stride(), dtype=meta.dtype).copy_(tensor)
