@@ -3,11 +3,13 @@
 import copy
 import difflib
 import inspect
+from itertools import chain
 
 import torch
 from torch import nn
 
 from ..nn import MLP, SmallResNet, widen_head
+from .frozen import duplicate
 from .inference import eval_mode
 from .inputs import TORCH_DTYPES
 
@@ -41,7 +43,8 @@ def build_module(module, options, example, *, n_classes, n_outputs, dtype):
     shape = tuple(example.shape[1:])
     factory = _default(shape, dtype) if module is None else module
     check_options("module", factory, options, n_positional=2)
-    built = _converted(factory(shape, n_outputs, **options), dtype)
+    # Copies: a trained backbone or an embedding matrix among the options stays as it was.
+    built = _converted(factory(shape, n_outputs, **copy.deepcopy(options)), dtype)
     n_now = _n_outputs(built, example)
     if n_now != n_outputs:
         raise ValueError(
@@ -52,7 +55,12 @@ def build_module(module, options, example, *, n_classes, n_outputs, dtype):
 
 
 def _converted(module, dtype):
-    return module if dtype == "int64" else module.to(TORCH_DTYPES[dtype])
+    if dtype != "int64":
+        for tensor in chain(module.parameters(), module.buffers()):
+            # module.to(dtype) would drop the imaginary part of complex weights.
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.to(TORCH_DTYPES[dtype])
+    return module
 
 
 def _default(shape, dtype):
@@ -73,7 +81,7 @@ def _from_instance(module, options, example, n_classes, n_outputs, dtype):
             f"module__* parameters ({', '.join(sorted(options))}) build a network from a class; "
             "module is an instance already built. Pass its class, or drop them."
         )
-    built = _converted(copy.deepcopy(module).cpu(), dtype)
+    built = _converted(duplicate(module).cpu(), dtype)
     if not any(p.requires_grad for p in built.parameters()):
         built.requires_grad_(True)  # a fitted detector's module_: frozen to be read, not for good
     n_now = _n_outputs(built, example)
@@ -117,11 +125,12 @@ def check_options(prefix, factory, options, n_positional):
         return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
+    owner = getattr(factory, "func", factory)  # functools.partial has no name of its own
     taken = [p.name for p in parameters[n_positional:] if p.kind is not p.VAR_POSITIONAL]
     for name in sorted(set(options) - set(taken)):
         near = difflib.get_close_matches(name, taken, n=1)
         raise TypeError(
-            f"{prefix}__{name} is not a parameter of {factory.__name__}, which takes "
+            f"{prefix}__{name} is not a parameter of {owner.__name__}, which takes "
             f"{', '.join(f'{prefix}__{each}' for each in taken) or 'none'}."
             + (f" Did you mean {prefix}__{near[0]}?" if near else "")
         )
