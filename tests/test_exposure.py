@@ -1,6 +1,7 @@
 """What the methods trained against outliers compute: identities, networks, phases, scores."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -219,6 +220,17 @@ def test_automatic_pretraining(table, module, labelled, phases):
     X, y, A = table
     fitted = EnergyExposureDetector(module, **FAST).fit(X, y if labelled else None, X_aux=(A,))
     assert [row["phase"] for row in fitted.history_] == phases
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_a_plain_classifier_needs_no_outliers(table, make):
+    X, y, A = table
+    params = FAST | {"max_epochs": 0, "pretrain_epochs": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = make(**params).fit(X, y)
+    beside = make(**params).fit(X, y, X_aux=(A,))
+    np.testing.assert_array_equal(alone.score_samples(X), beside.score_samples(X))
 
 
 def test_progress_is_shown_on_request(table, capfd):

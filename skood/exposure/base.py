@@ -63,12 +63,15 @@ class BaseExposureDetector(BaseDetector):
         data = read_training_data(self, X, y, X_aux)
         self.classes_ = data.classes
         with seeded(self.random_state, self.device) as rng:
-            pool = data.pool or self._synthetic_pool(data.x_in, rng)
+            pool = data.pool
+            if pool is None and self.max_epochs > 0:
+                pool = self._synthetic_pool(data.x_in, rng)
             self.module_ = self._build(data.x_in).to(self.device)
             self.history_ = self._pretrain(data, rng)
-            self._prepare(data.x_in, pool, rng)
-            loader = self._loader(data, pool, rng)
-            self.history_ += self._train(loader, self._loss, "exposure", self.max_epochs)
+            if pool is not None:
+                self._prepare(data.x_in, pool, rng)
+                loader = self._loader(data, pool, rng)
+                self.history_ += self._train(loader, self._loss, "exposure", self.max_epochs)
         self.n_iter_ = len(self.history_)
         self.module_.eval().requires_grad_(False)
         self._set_offset(data.x_in)

@@ -34,7 +34,7 @@ class EnergyExposureDetector(BaseExposureDetector):
     lr : float, default=3e-3
         Learning rate at the start (of the pretraining, too).
     max_epochs : int, default=15
-        Epochs of the method.
+        Epochs of the method; 0, with ``pretrain_epochs``, trains a plain classifier.
     pretrain_epochs : int or "auto", default="auto"
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
@@ -55,7 +55,8 @@ class EnergyExposureDetector(BaseExposureDetector):
     verbose : bool or int, default=False
         Whether to show a progress bar.
     contamination : float, default=0.05
-        Share of the training samples below the threshold ``offset_``, in (0, 0.5].
+        Share of the training samples below the threshold ``offset_``, in (0, 0.5]. A network is
+        surer of what it was trained on: of new samples of the same kind it refuses more.
     device : str, default="cpu"
         Where to train and, until the detector is stored and loaded, to score.
     random_state : int, RandomState or None, default=None

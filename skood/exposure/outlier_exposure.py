@@ -29,7 +29,7 @@ class OutlierExposureDetector(BaseExposureDetector):
     lr : float, default=3e-3
         Learning rate at the start.
     max_epochs : int, default=30
-        Epochs of the method.
+        Epochs of the method; 0, with ``pretrain_epochs``, trains a plain classifier.
     pretrain_epochs : int or "auto", default=0
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
@@ -50,7 +50,8 @@ class OutlierExposureDetector(BaseExposureDetector):
     verbose : bool or int, default=False
         Whether to show a progress bar.
     contamination : float, default=0.05
-        Share of the training samples below the threshold ``offset_``, in (0, 0.5].
+        Share of the training samples below the threshold ``offset_``, in (0, 0.5]. A network is
+        surer of what it was trained on: of new samples of the same kind it refuses more.
     device : str, default="cpu"
         Where to train and, until the detector is stored and loaded, to score.
     random_state : int, RandomState or None, default=None
