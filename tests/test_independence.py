@@ -124,6 +124,27 @@ def test_a_net_that_has_to_be_widened_is_left_as_it_was(table, Detector):
     assert net[2].out_features == 1
 
 
+def test_a_callable_that_returns_the_users_net_is_given_a_copy_of_it(table):
+    net = Stochastic((4,), 3)
+    before = photograph(net)
+    detector = fitted(table, lambda input_shape, n_outputs: net)
+    assert_untouched(net, before)
+    np.testing.assert_array_equal(
+        detector.score_samples(table[2]), fitted(table, net).score_samples(table[2])
+    )
+
+
+def test_a_callable_that_changes_its_options_changes_copies(table):
+    def on_backbone(input_shape, n_outputs, backbone):
+        backbone[1] = nn.Linear(8, n_outputs)
+        return backbone
+
+    backbone = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 1000))
+    before = photograph(backbone)
+    fitted(table, on_backbone, module__backbone=backbone)
+    assert_untouched(backbone, before)
+
+
 def test_a_fit_that_fails_leaves_the_users_net_as_it_was(table):
     X, y, A = table
     net = Stochastic((4,), 3)

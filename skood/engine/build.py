@@ -43,8 +43,10 @@ def build_module(module, options, example, *, n_classes, n_outputs, dtype):
     shape = tuple(example.shape[1:])
     factory = _default(shape, dtype) if module is None else module
     check_options("module", factory, options, n_positional=2)
-    # Copies: a trained backbone or an embedding matrix among the options stays as it was.
-    built = _converted(factory(shape, n_outputs, **copy.deepcopy(options)), dtype)
+    # Copies: a trained backbone or an embedding matrix among the options stays as it was, and so
+    # does a net of the user's own that a callable returns instead of building one.
+    built = factory(shape, n_outputs, **copy.deepcopy(options))
+    built = _converted(built if isinstance(factory, type) else duplicate(built), dtype)
     n_now = _n_outputs(built, example)
     if n_now != n_outputs:
         raise ValueError(
