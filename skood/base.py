@@ -149,8 +149,9 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
     def _unfitted(self):
         """Return a detector with these parameters, to be fitted in place of this one."""
         draft = object.__new__(type(self))
-        fitted = (k for k in vars(self) if k.endswith("_") and not k.startswith("_"))
-        draft.__dict__ = {k: v for k, v in vars(self).items() if k not in set(fitted)}
+        draft.__dict__ = {
+            k: v for k, v in vars(self).items() if k.startswith("_") or not k.endswith("_")
+        }
         return draft
 
     @abstractmethod

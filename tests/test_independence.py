@@ -239,6 +239,19 @@ def test_fitting_again_forgets_labels_and_names(table):
     )
 
 
+class SometimesMeasuring(OutlierExposureDetector):
+    def _prepare(self, x_in, pool, rng):
+        if self.classes_ is not None:
+            self.measured_ = len(x_in)
+
+
+def test_fitting_again_forgets_what_only_the_first_fit_had(table):
+    X, y, A = table
+    detector = SometimesMeasuring(**FAST).fit(X, y, X_aux=A)
+    assert detector.measured_ == 60
+    assert not hasattr(detector.fit(X, A), "measured_")
+
+
 def test_fitting_again_does_not_start_from_the_first_fit(table):
     X, y, A = table
     net = Stochastic((4,), 3)
