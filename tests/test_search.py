@@ -504,15 +504,34 @@ MISSPELT_BEHIND_A_PREFIX = {
     "module__hiden": [NO_SUCH, "module__hiden", "Did you mean module__hidden"],
     "iterator_train__shufle": [NO_SUCH, "iterator_train__shufle", "iterator_train__shuffle?"],
     "iterator_train__foo": [NO_SUCH, "iterator_train__foo", "iterator_train__shuffle"],
+    "optimizer__momentun": [NO_SUCH, "optimizer__momentun", "Did you mean optimizer__momentum"],
+    "callbacks__stopp__patience": ["callbacks__stopp__patience", "stop"],
+    "callbacks__stop": ["callbacks__stop"],
 }
+# What only skorch or torch could object to, and today do not, or not by the parameter's name.
+FOR_THE_TRAINING_LOOP = pytest.mark.xfail(
+    strict=True, reason="options of the optimizer and of callbacks are not checked by name yet"
+)
 
 
-@pytest.mark.parametrize("name", MISSPELT | MISSPELT_BEHIND_A_PREFIX)
+def with_known_faults(names):
+    return [
+        pytest.param(name, marks=FOR_THE_TRAINING_LOOP)
+        if name.startswith(("optimizer__", "callbacks__")) else name
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", with_known_faults(MISSPELT | MISSPELT_BEHIND_A_PREFIX))
 def test_a_misspelt_parameter_fails_in_fit_and_names_the_nearest(table, name):
     X, y, A, _ = table
-    detector = OutlierExposureDetector(**FAST, **{name: 1})
+    stop = EarlyStopping(monitor="train_loss")
+    detector = OutlierExposureDetector(
+        optimizer="sgd", callbacks=[("stop", stop)], **FAST, **{name: 1}
+    )
     with pytest.raises(TypeError) as raised:
         detector.fit(X, y, X_aux=A)
+    assert "of _" not in str(raised.value)  # no private name
     for part in (MISSPELT | MISSPELT_BEHIND_A_PREFIX)[name]:
         assert part in str(raised.value)
 
@@ -543,11 +562,22 @@ def test_a_candidate_that_cannot_be_fitted_says_why_in_the_search(table):
         search.fit(X, y, X_aux=(A,))
 
 
-def test_options_of_a_partial_and_of_an_instance(table):
+class Factory:
+    def __call__(self, input_shape, n_outputs, hidden=(8,)):
+        return MLP(input_shape, n_outputs, hidden=hidden)
+
+
+@pytest.mark.parametrize("module", [functools.partial(MLP, dropout=0.1), Factory()])
+def test_options_of_callables_without_a_name(table, module):
     X, y, A, _ = table
-    partial = functools.partial(MLP, dropout=0.1)
-    with pytest.raises(TypeError, match="Did you mean module__hidden"):
-        OutlierExposureDetector(partial, module__hiden=(3,), **FAST).fit(X, y, X_aux=A)
+    fitted = OutlierExposureDetector(module, module__hidden=(3,), **FAST).fit(X, y, X_aux=A)
+    assert fitted.module_.head.in_features == 3
+    with pytest.raises(TypeError, match="of (MLP|Factory), .*Did you mean module__hidden"):
+        OutlierExposureDetector(module, module__hiden=(3,), **FAST).fit(X, y, X_aux=A)
+
+
+def test_an_instance_takes_no_options(table):
+    X, y, A, _ = table
     with pytest.raises(TypeError, match="module is an instance already built"):
         OutlierExposureDetector(nn.Linear(4, 2), module__bias=False, **FAST).fit(X, y, X_aux=A)
 

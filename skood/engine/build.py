@@ -127,12 +127,17 @@ def check_options(prefix, factory, options, n_positional):
         return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    owner = getattr(factory, "func", factory)  # functools.partial has no name of its own
     taken = [p.name for p in parameters[n_positional:] if p.kind is not p.VAR_POSITIONAL]
     for name in sorted(set(options) - set(taken)):
         near = difflib.get_close_matches(name, taken, n=1)
         raise TypeError(
-            f"{prefix}__{name} is not a parameter of {owner.__name__}, which takes "
+            f"{prefix}__{name} is not a parameter of {_called(factory)}, which takes "
             f"{', '.join(f'{prefix}__{each}' for each in taken) or 'none'}."
             + (f" Did you mean {prefix}__{near[0]}?" if near else "")
         )
+
+
+def _called(factory):
+    """Return what messages call a factory, which may be a partial or an object with __call__."""
+    inner = getattr(factory, "func", factory)
+    return getattr(inner, "__name__", type(inner).__name__).lstrip("_")
