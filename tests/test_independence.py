@@ -527,9 +527,6 @@ class Keeping(Callback):
         self.losses.append(net.history[-1, "train_loss"])
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="scikit-learn's clone takes attributes for parameters"
-)
 def test_a_callback_with_attributes_that_are_no_parameters(table):
     callback = Keeping()
     scores = fitted(table, callbacks=[callback]).score_samples(table[2])
@@ -537,23 +534,16 @@ def test_a_callback_with_attributes_that_are_no_parameters(table):
     np.testing.assert_array_equal(scores, fitted(table).score_samples(table[2]))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=KeyError, reason="skorch's own message does not say what to do"
-)
 def test_early_stopping_on_a_validation_loss_says_that_there_is_none(table):
     with pytest.raises(ValueError, match="train_loss"):
         fitted(table, callbacks=[EarlyStopping()])
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AttributeError, reason="the list's members are not checked yet"
-)
 def test_what_is_no_callback_is_refused(table):
     with pytest.raises(TypeError, match="callbacks"):
         fitted(table, callbacks=["early stopping"])
 
 
-@pytest.mark.xfail(strict=True, reason="the message names lr where optimizer__lr was set")
 def test_a_diverging_training_names_the_rate_it_ran_at(table):
     X, y, A = table
     with pytest.raises(ValueError, match="diverged.*10000"):

@@ -508,21 +508,9 @@ MISSPELT_BEHIND_A_PREFIX = {
     "callbacks__stopp__patience": ["callbacks__stopp__patience", "stop"],
     "callbacks__stop": ["callbacks__stop"],
 }
-# What only skorch or torch could object to, and today do not, or not by the parameter's name.
-FOR_THE_TRAINING_LOOP = pytest.mark.xfail(
-    strict=True, reason="options of the optimizer and of callbacks are not checked by name yet"
-)
 
 
-def with_known_faults(names):
-    return [
-        pytest.param(name, marks=FOR_THE_TRAINING_LOOP)
-        if name.startswith(("optimizer__", "callbacks__")) else name
-        for name in names
-    ]
-
-
-@pytest.mark.parametrize("name", with_known_faults(MISSPELT | MISSPELT_BEHIND_A_PREFIX))
+@pytest.mark.parametrize("name", MISSPELT | MISSPELT_BEHIND_A_PREFIX)
 def test_a_misspelt_parameter_fails_in_fit_and_names_the_nearest(table, name):
     X, y, A, _ = table
     stop = EarlyStopping(monitor="train_loss")

@@ -1,13 +1,11 @@
 """The training loop: skorch's, with a paired forward pass and the method's own loss."""
 
-import math
-
 import numpy as np
 import torch
-from sklearn.base import clone
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
-from tqdm.auto import tqdm
+
+from .build import check_options
+from .callbacks import WITHOUT_SKORCHS_TABLE, Progress, check_names, copied, cosine, stopped_early
 
 # "sgd" is the optimizer of all the papers; "adamw" asks less of the learning rate.
 OPTIMIZERS = {
@@ -34,31 +32,6 @@ class _Net(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         return self.loss(y_pred[0], y_true.to(self.device), y_pred[1])
-
-
-class _Progress(Callback):
-    """A bar over the epochs, and a clear end to a training that has diverged."""
-
-    def __init__(self, phase, max_epochs, verbose):
-        self.phase = phase
-        self.max_epochs = max_epochs
-        self.verbose = verbose
-
-    def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(total=self.max_epochs, desc=self.phase, disable=not self.verbose)
-
-    def on_epoch_end(self, net, **kwargs):
-        loss = net.history[-1, "train_loss"]
-        self.bar_.set_postfix(loss=f"{loss:.4g}", refresh=False)
-        self.bar_.update()
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"training diverged: the loss of epoch {len(net.history)} ({self.phase}) is "
-                f"{loss}. Lower lr (now {net.lr}) or scale X."
-            )
-
-    def on_train_end(self, net, **kwargs):
-        self.bar_.close()
 
 
 def train(
@@ -88,44 +61,32 @@ def train(
     if max_epochs == 0:
         return []
     optimizer, defaults = OPTIMIZERS.get(optimizer, (optimizer, {}))
-    options = {f"optimizer__{name}": value for name, value in defaults.items()} | options
-    own = [("progress", _Progress(phase, max_epochs, verbose))]
+    given = {k.removeprefix("optimizer__"): v for k, v in options.items() if k.startswith("opt")}
+    check_options("optimizer", optimizer, given, n_positional=1)
+    own = [("progress", Progress(phase, max_epochs, verbose))]
     if schedule == "cosine":
-        own.append(("schedule", _cosine(max_epochs * len(loader))))
+        own.append(("schedule", cosine(max_epochs * len(loader))))
     net = _Net(
         module, loader=loader, loss=loss, optimizer=optimizer, lr=lr, max_epochs=max_epochs,
-        # Clones, so that one callback object can serve many fits (and grid searches).
-        callbacks=own + list(clone(callbacks or [], safe=False)), callbacks__print_log=None,
-        callbacks__valid_loss=None, device=device, verbose=0, **options,
+        callbacks=own + copied(callbacks, options), device=device, verbose=0,
+        **{f"optimizer__{name}": value for name, value in defaults.items()}
+        | WITHOUT_SKORCHS_TABLE | options,
     )
-    _run(net)
+    _run(net, options)
     return [_plain(row, phase) for row in net.history]
 
 
-def _cosine(n_steps):
-    return LRScheduler(
-        policy=torch.optim.lr_scheduler.CosineAnnealingLR, T_max=n_steps, step_every="batch"
-    )
-
-
-def _run(net):
+def _run(net, options):
     """Fit, without skorch's silence about an interrupt: it must not look like the end."""
     net.initialize()
+    check_names(net.callbacks_, options)
     net.notify("on_train_begin", X=net.loader, y=None)
     try:
         net.fit_loop(net.loader)
     except KeyboardInterrupt:
-        if not _stopped_early(net):
+        if not stopped_early(net.callbacks_):
             raise
     net.notify("on_train_end", X=net.loader, y=None)
-
-
-def _stopped_early(net):
-    """Whether a callback ended the training, which skorch's EarlyStopping does by an interrupt."""
-    return any(
-        isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
-        for _, callback in net.callbacks_
-    )
 
 
 def _plain(row, phase):
