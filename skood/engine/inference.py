@@ -4,16 +4,25 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from .inputs import rows, to_input
 
-# Few enough bytes that a batch's activations stay in the processor's cache: on CPUs small batches
-# are up to 2.3 times as fast as batches of 200. A GPU wants the opposite.
-_INPUT_BYTES = 2**18
-_ROWS_ON_GPU = 512
-# A float32 forward of one row and of many differ in the last bits, because the kernels for short
-# matrices sum in another order. Padding to whole multiples makes them bitwise equal.
-_MULTIPLE = 8
+# The largest tensor of a forward pass is kept near this size. On CPUs a convolution wants many rows
+# (each call has a fixed cost) but activations that stay in cache; over six networks this many bytes
+# is at or near the fastest for all (benchmarks/results/overhead.md).
+_LARGEST_BYTES = 2**21
+_LARGEST_BYTES_ON_GPU = 2**28
+# Float forwards of one row and of many differ in the last bits: kernels for short matrices sum in
+# another order, and vector loops, of up to 32 numbers, round exp and tanh otherwise than the loop
+# over what they leave. Batches padded to whole multiples are bitwise equal. Images get fewer rows,
+# because theirs are dear and their layers leave nothing over, unless the number of units is odd.
+_MULTIPLE = 32
+_MULTIPLE_OF_IMAGES = 16
+# For the same reason matrix rows start at multiples of these bytes: where some do and some do not,
+# the products of narrow layers are summed in another order from row to row.
+_ALIGNMENT = 16
 
 
 @contextmanager
@@ -28,16 +37,41 @@ def eval_mode(module):
             child.training = True
 
 
-def n_rows(input_shape, device):
-    """Return the rows of one scoring batch: a power of two from 16 to 4096."""
-    if device.type != "cpu":
-        return _ROWS_ON_GPU
-    fitting = _INPUT_BYTES // (4 * int(np.prod(input_shape, dtype=np.int64)) or 1)
-    return 2 ** int(np.clip(fitting, 16, 4096)).bit_length() // 2
+class _Forward(TorchFunctionMode):
+    """While it is on, this thread's linear layers treat all rows alike, and outputs are measured.
+
+    A mode rather than hooks: it sees functional calls too, and touches no module, which other
+    threads may be running.
+
+    Attributes
+    ----------
+    row_bytes : int
+        Of the largest tensor so far, in batches of ``n_rows``, the bytes of one row.
+    """
+
+    def __init__(self, n_rows):
+        super().__init__()
+        self.n_rows = n_rows
+        self.row_bytes = 1
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = (_aligned_linear if func is F.linear else func)(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and self.n_rows in out.shape:
+            self.row_bytes = max(self.row_bytes, out.nbytes // self.n_rows)
+        return out
+
+
+def _aligned_linear(input, weight, bias=None):
+    missing = -weight.shape[-1] % (_ALIGNMENT // weight.element_size())
+    if missing and weight.device.type == "cpu":
+        input, weight = F.pad(input, (0, missing)), F.pad(weight, (0, missing))
+    return F.linear(input, weight, bias)
 
 
 def predict_logits(module, X, dtype):
     """Return the logits of every row.
+
+    The first few rows are used to measure how many make a batch.
 
     Parameters
     ----------
@@ -51,23 +85,31 @@ def predict_logits(module, X, dtype):
     Returns
     -------
     ndarray of shape (n, n_outputs), of the module's own float dtype
+        On a CPU, the same bits for a row in whatever company it comes.
     """
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    step = n_rows(X.shape[1:], device)
-    logits = None
+    multiple = _MULTIPLE if X.ndim == 2 else _MULTIPLE_OF_IMAGES
+    logits, start, stop = None, 0, multiple
     # no_grad rather than inference_mode: what leaves here may later meet autograd.
-    with torch.no_grad(), eval_mode(module):
-        for start in range(0, len(X), step):
-            batch = to_input(rows(X, slice(start, start + step)), dtype).to(device)
-            out = _forward_padded(module, batch).cpu().numpy()
+    with torch.no_grad(), eval_mode(module), _Forward(multiple) as forward:
+        while start < len(X):
+            batch = to_input(rows(X, slice(start, stop)), dtype).to(device)
+            out = module(_padded(batch, multiple))[: len(batch)].cpu().numpy()
             if logits is None:
                 logits = np.empty((len(X), *out.shape[1:]), out.dtype)
-            logits[start : start + step] = out
+                n_rows = _n_fitting(forward.row_bytes, multiple, device)
+            logits[start:stop] = out
+            start, stop = stop, stop + n_rows
     return logits
 
 
-def _forward_padded(module, batch):
-    missing = -len(batch) % _MULTIPLE
+def _padded(batch, multiple):
+    missing = -len(batch) % multiple
     if not missing:
-        return module(batch)
-    return module(torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])]))[: len(batch)]
+        return batch
+    return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])])
+
+
+def _n_fitting(row_bytes, multiple, device):
+    fitting = (_LARGEST_BYTES if device.type == "cpu" else _LARGEST_BYTES_ON_GPU) // row_bytes
+    return max(fitting - fitting % multiple, multiple)
