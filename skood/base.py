@@ -5,6 +5,7 @@ from abc import ABCMeta, abstractmethod
 from numbers import Real
 
 import numpy as np
+import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -24,8 +25,8 @@ def _has_labels(detector):
     """Whether class outputs exist; before fit nobody knows, and the method will say so."""
     if getattr(detector, "classes_", ()) is None:
         raise AttributeError(
-            f"{type(detector).__name__} was fitted without class labels, so it has no classes to "
-            "predict. Fit it with fit(X, y, X_aux=...)."
+            f"{type(detector).__name__} was fitted without labels of two or more classes, so it "
+            "has none to predict. Fit it with fit(X, y, X_aux=...)."
         )
     return True
 
@@ -42,7 +43,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
 
     _parameter_constraints = {
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
-        "device": [str],
+        "device": [str, torch.device],
         "dtype": [StrOptions({"float32", "float64", "int64"})],
         "random_state": ["random_state"],
     }
@@ -111,7 +112,9 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
             if name in self._hidden or name.startswith(_WITH_DUNDER)
         }
         for name in params:
-            if name not in hidden and name.partition("__")[0] not in known:
+            head, dunder, _ = name.partition("__")
+            nested = dunder and not hasattr(getattr(self, head, None), "set_params")
+            if name not in hidden and (head not in known or nested):
                 raise ValueError(self._unknown(name, known))
         super().set_params(**{k: v for k, v in params.items() if k not in hidden})
         self._hidden = {**self._hidden, **hidden}
@@ -183,8 +186,17 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         """Return the score of each row of logits, higher = more in-distribution."""
 
     def _score_checked(self, X):
-        logits = predict_logits(self.module_, X, self.dtype)
-        return np.asarray(self._score(logits), dtype=np.float64)
+        return self._finite_scores(predict_logits(self.module_, X, self.dtype))
+
+    def _finite_scores(self, logits):
+        scores = np.asarray(self._score(logits), dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            raise ValueError(
+                f"the network gives no finite score for {len(bad)} of {len(scores)} samples, the "
+                f"first at row {bad[0]}: their values may be too large for {self.dtype}. Scale X."
+            )
+        return scores
 
     def _logits(self, X):
         check_is_fitted(self)
@@ -202,7 +214,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         scores : ndarray of float64 of shape (n,)
             Higher = more in-distribution. What the number is, the class says.
         """
-        return np.asarray(self._score(self._logits(X)), dtype=np.float64)
+        return self._finite_scores(self._logits(X))
 
     def decision_function(self, X):
         """Return the score above the threshold ``offset_``.

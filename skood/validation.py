@@ -7,9 +7,12 @@ import torch
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
+from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
-from .engine.pool import OutlierPool
+from .engine.inputs import Selection
+from .engine.pool import OutlierPool, sample_of
+from .labels import is_in_distribution
 
 # The first of each is what other dtypes are converted to; the others are kept as they are.
 _FLOATS = [np.float32, np.float64, np.float16, np.uint8]
@@ -56,25 +59,47 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
             f"{name} is a torch Dataset, which has no shape that can be checked. Wrap it: "
             "skorch.helper.SliceDataset(dataset)."
         )
-    if torch.is_tensor(X):
-        X = _to_numpy(X)
-    tokens = detector.dtype == "int64"
-    if tokens and getattr(getattr(X, "dtype", None), "kind", "i") == "f":
-        raise TypeError(f"dtype='int64' needs {name} to hold integers, got {X.dtype}.")
-    shape = tuple(getattr(X, "shape", ()))
-    if not reset and len(shape) > 1 and max(len(shape) - 1, len(detector.input_shape_)) > 1:
-        _check_shape(shape[1:], detector.input_shape_, name)  # of tables, scikit-learn says it
+    X = _as_array(X)
+    shape = tuple(X.shape)
+    if not reset and len(shape) > 1 and (name != "X" or max(len(shape), _ndim(detector)) > 2):
+        _check_shape(shape[1:], detector.input_shape_, name)  # of tables X, scikit-learn says it
+    _check_kind(X, name, tokens=detector.dtype == "int64")
     checked = check_array(
-        X, dtype=_TOKENS if tokens else _FLOATS, allow_nd=True, ensure_min_samples=min_samples,
-        estimator=detector, input_name=name,
+        X, dtype=_TOKENS if detector.dtype == "int64" else _FLOATS, allow_nd=True,
+        ensure_min_samples=min_samples, estimator=detector, input_name=name,
     )
     # Names and number of features; only of frames is the original asked, for its names.
     original = X if hasattr(X, "columns") else checked
     validate_data(detector, original, reset=reset, skip_check_array=True)
     if reset:
         detector.input_shape_ = checked.shape[1:]
-    _check_shape(checked.shape[1:], detector.input_shape_, name)
     return checked
+
+
+def _ndim(detector):
+    return 1 + len(detector.input_shape_)
+
+
+def _as_array(X):
+    """Give tensors, lists and SliceDatasets their own dtype as arrays; leave the rest."""
+    if torch.is_tensor(X):
+        return _to_numpy(X)
+    # check_array would take the values of a list for floats: 8-bit images are to stay 8-bit.
+    return X if hasattr(X, "shape") and not isinstance(X, SliceDataset) else np.asarray(X)
+
+
+def _check_kind(X, name, tokens):
+    """Refuse integers that would be misread: wide ones as images, floats as tokens."""
+    if hasattr(X, "columns") and tokens:
+        X = np.asarray(X)
+    dtype = getattr(X, "dtype", None)
+    kind = getattr(dtype, "kind", None)
+    if tokens and kind == "f":
+        raise TypeError(f"dtype='int64' needs {name} to hold integers, got {dtype}.")
+    if not tokens and len(X.shape) == 4 and kind in ("i", "u") and dtype != np.uint8:
+        raise TypeError(
+            f"{name} holds images of {dtype}; pass uint8, which is read as [0, 1], or floats."
+        )
 
 
 def _to_numpy(tensor):
@@ -104,14 +129,15 @@ def read_training_data(detector, X, y, X_aux):
                 "outliers, and X_aux was given too. Pass fit(X, y, X_aux=outliers)."
             )
         y, X_aux = None, y
-    sources = [] if X_aux is None else _read_outliers(detector, X_aux)
+    sources = [] if X_aux is None else _read_outliers(detector, X_aux, X)
     y_in, classes = np.zeros(len(X), dtype=np.int64), None
     if y is not None:
-        y = _read_labels(y, X)
-        outlying = _marked_as_outliers(y)
-        if outlying.any():
-            sources.append(X[outlying])
-            X, y = X[~outlying], y[~outlying]
+        y = column_or_1d(y)
+        check_consistent_length(X, y)
+        known = is_in_distribution(y, "y")
+        if not known.all():
+            sources.append(Selection(X, np.flatnonzero(~known)))
+            X, y = Selection(X, np.flatnonzero(known)), y[known]
         _check_enough(X)
         y_in, classes = _encode(y)
     pool = OutlierPool(sources, detector.dtype) if sources else None
@@ -122,6 +148,8 @@ def _are_outliers(y, X):
     """Whether the second positional argument has X's sample shape."""
     if isinstance(y, Dataset):
         return True
+    if isinstance(y, SliceDataset):
+        return np.shape(y[0]) == X.shape[1:]
     if isinstance(y, tuple) and any(len(getattr(each, "shape", ())) > 1 for each in y):
         return True
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
@@ -138,43 +166,48 @@ def _are_outliers(y, X):
     )
 
 
-def _read_outliers(detector, X_aux):
+def _read_outliers(detector, X_aux, X):
     given = X_aux if isinstance(X_aux, tuple) else (X_aux,)
-    sources = [_read_source(detector, source) for source in given]
+    sources = [_read_source(detector, source, X) for source in given]
     if not sum(map(len, sources)):
         raise ValueError("X_aux holds no outliers: give at least one row, or leave it out.")
     return sources
 
 
-def _read_source(detector, source):
-    if not isinstance(source, Dataset):
-        return check_samples(detector, source, name="X_aux")
+def _read_source(detector, source, X):
+    if isinstance(source, Dataset):
+        return _read_dataset(detector, source)
+    if isinstance(source, list) and source and len(np.shape(source[0])) == X.ndim:
+        raise TypeError("X_aux is a list of arrays: pass a tuple of them.")
+    if not isinstance(source, (list, SliceDataset)) and not hasattr(source, "shape"):
+        raise TypeError(
+            "X_aux must be an array, a torch Dataset, or a tuple of them, got "
+            f"{type(source).__name__}."
+        )
+    source = check_samples(detector, source, name="X_aux", min_samples=0)
+    if _are_pixels(X) and not _are_pixels(source) and len(source):
+        low, high = source.min(), source.max()
+        if low < 0 or high > 1:
+            raise ValueError(
+                "X holds 8-bit images, read as [0, 1], but X_aux holds floats from "
+                f"{low} to {high}: pass them as uint8, or scaled to [0, 1]."
+            )
+    return source
+
+
+def _are_pixels(X):
+    return X.ndim == 4 and X.dtype == np.uint8
+
+
+def _read_dataset(detector, source):
     if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
         raise TypeError(
             "X_aux must be a map-style Dataset (with __len__ and __getitem__), "
             f"got {type(source).__name__}."
         )
-    item = source[0]
-    sample = item[0] if isinstance(item, (tuple, list)) else item
-    _check_shape(np.shape(sample), detector.input_shape_, "X_aux")
+    if len(source):
+        _check_shape(sample_of(source[0]).shape, detector.input_shape_, "X_aux")
     return source
-
-
-def _read_labels(y, X):
-    y = column_or_1d(y)
-    check_consistent_length(X, y)
-    if y.dtype.kind == "U" and np.any(y == "-1"):
-        raise TypeError(
-            "y holds the string '-1'; keep string labels in an object array, where -1 stays the "
-            "integer that marks outliers."
-        )
-    if y.dtype.kind in "fO" and any(v is None or v != v for v in y):
-        raise ValueError("y holds missing values: give a label for every row, -1 for outliers.")
-    return y
-
-
-def _marked_as_outliers(y):
-    return np.asarray(y == -1, dtype=bool) if y.dtype.kind in "ifO" else np.zeros(len(y), bool)
 
 
 def _check_enough(X):

@@ -182,14 +182,49 @@ def test_automatic_margins_are_the_mean_energies_of_the_pretrained_net(table):
 def test_automatic_margins_lie_a_nat_apart_at_least(table):
     X, y, _ = table
     far = 100 * X[:50]  # where an untrained, or a trained, net has lower energy than on X
-    fitted = EnergyExposureDetector(**FAST | {"max_epochs": 0}).fit(X, y, X_aux=(far,))
+    net = MLP((4,), 3)
+    fitted = EnergyExposureDetector(net, **FAST | {"max_epochs": 0}).fit(X, y, X_aux=(far,))
     e_in, e_out = (-logsumexp(logits(fitted, each), axis=1).mean() for each in (X, far))
     assert e_out < e_in
     assert fitted.m_out_ - fitted.m_in_ == pytest.approx(1)
     assert fitted.m_out_ + fitted.m_in_ == pytest.approx(e_in + e_out)
 
 
+@pytest.mark.parametrize("margins", [{"m_in": -5, "m_out": -23}, {"m_out": -50}, {"m_in": 50}])
+def test_margins_the_wrong_way_round(table, margins):
+    X, y, A = table
+    with pytest.raises(ValueError, match="m_in must be below m_out"):
+        EnergyExposureDetector(**margins, **FAST).fit(X, y, X_aux=(A,))
+
+
 # ---- phases
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_a_fit_that_would_train_nothing(table, make):
+    X, y, A = table
+    with pytest.raises(ValueError, match="nothing was trained: max_epochs=0"):
+        make(max_epochs=0).fit(X, y, X_aux=(A,))
+    with (
+        pytest.warns(UserWarning, match="pretrain_epochs=2 is passed over"),
+        pytest.raises(ValueError, match="for which labels are needed"),
+    ):
+        make(max_epochs=0, pretrain_epochs=2).fit(X, A)
+
+
+def test_a_fitted_network_holds_no_gradients(table):
+    X, y, A = table
+    fitted = OutlierExposureDetector(**FAST).fit(X, y, X_aux=(A,))
+    assert all(p.grad is None and not p.requires_grad for p in fitted.module_.parameters())
+
+
+def test_pretraining_on_single_rows_gets_pairs(table):
+    X, y, A = table
+    Watched.seen.clear()
+    EnergyExposureDetector(Watched, batch_size=1, max_epochs=1, outlier_ratio=1).fit(
+        X[::30], y[::30], X_aux=(A,)
+    )
+    assert Watched.seen == [2, 2, 2, 2, 2, 2]
 
 
 def test_pretraining_comes_first_and_sees_no_outliers(table):
@@ -373,9 +408,10 @@ def test_token_ids_reach_an_embedding(dtype):
         (factory((3,), 3), ValueError, "module cannot read a batch of shape"),
         (lambda shape, n: factory(shape, n + 1), ValueError, r"of shape \(n, 3\), got \(n, 4\)"),
         (lambda shape, n: nn.Unflatten(1, (2, 2)), ValueError, "must return logits of shape"),
+        (lambda shape, n: n, TypeError, "module must build a torch.nn.Module, got int"),
         (lambda shape, n: nn.LSTM(4, n), TypeError, "must return a Tensor of logits, got tuple"),
     ],
-    ids=["outputs", "inputs", "factory", "shape", "tuple"],
+    ids=["outputs", "inputs", "factory", "shape", "int", "tuple"],
 )
 def test_networks_that_do_not_fit(table, module, error, message):
     X, y, A = table
@@ -389,7 +425,22 @@ def test_an_instance_takes_no_module_parameters(table):
         OutlierExposureDetector(factory((4,), 3), module__width=3).fit(X, y, X_aux=(A,))
 
 
+def test_a_trained_instance_without_labels_says_what_is_missing(table):
+    X, _, A = table
+    with pytest.raises(ValueError, match="module has 3 outputs, but without labels .* Pass y"):
+        OutlierExposureDetector(factory((4,), 3), **FAST).fit(X, A)
+
+
 # ---- images
+
+
+@pytest.mark.parametrize("wrong", [lambda b: b[:-1], lambda b: None, lambda b: b.numpy()])
+def test_an_augmentation_keeps_the_rows(table, wrong):
+    X, y, A = table
+    with pytest.raises(ValueError, match="augment must return a Tensor with a row for each"):
+        OutlierExposureDetector(augment=wrong, **FAST).fit(X, y, X_aux=(A,))
+    with pytest.raises(ValueError, match="augment='crop-flip' is for images"):
+        OutlierExposureDetector(augment="crop-flip", **FAST).fit(X, y, X_aux=(A,))
 
 
 def test_augmentation_reaches_both_sides_in_the_dtype_of_X():

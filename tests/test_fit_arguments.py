@@ -144,8 +144,8 @@ def test_one_class_is_no_label(table):
         (np.full(60, -1), "X has 0 in-distribution rows left"),
         (np.r_[0, np.full(59, -1)], "X has 1 in-distribution rows left"),
         (np.linspace(0.1, 0.9, 60), "Unknown label type"),
-        (np.r_[np.nan, np.zeros(59)], "y holds missing values"),
-        (np.array([None] + ["a"] * 59, object), "y holds missing values"),
+        (np.r_[np.nan, np.zeros(59)], "y has missing labels"),
+        (np.array([None] + ["a"] * 59, object), "y has missing labels"),
         (np.zeros(59), "inconsistent numbers of samples"),
     ],
 )
@@ -295,8 +295,10 @@ def test_a_dataset_as_X_is_sent_to_SliceDataset(table):
 
 def test_outliers_of_another_shape(table, images):
     X, y, A = table
-    with pytest.raises(ValueError, match="X has 3 features, but OutlierExposureDetector is expect"):
+    with pytest.raises(ValueError, match=r"each sample of X_aux must have the shape .*\(4,\)"):
         detector().fit(X, y, X_aux=A[:, :3])
+    with pytest.raises(ValueError, match="X has 3 features, but OutlierExposureDetector is expect"):
+        detector().fit(X, y, X_aux=A).predict(A[:, :3])
     X, y, A = images
     for wrong in (A[:, :, :6], A[:, :1], A.reshape(30, -1)):
         with pytest.raises(ValueError, match=r"each sample of X_aux must have the shape .*3, 8, 8"):
@@ -322,8 +324,11 @@ def test_an_empty_pool(table):
     X, y, A = table
     with pytest.raises(ValueError, match="X_aux holds no outliers"):
         detector().fit(X, y, X_aux=())
-    with pytest.raises(ValueError, match="0 sample"):
+    with pytest.raises(ValueError, match="X_aux holds no outliers"):
         detector().fit(X, y, X_aux=A[:0])
+    with pytest.raises(ValueError, match="X_aux holds no outliers"):
+        detector().fit(X, y, X_aux=Reads(A[:0], False))
+    np.testing.assert_array_equal(scores(X, y, X_aux=(A, A[:0])), scores(X, y, X_aux=A))
 
 
 def test_tokens_are_integers(table):
@@ -338,3 +343,123 @@ def test_shapes_without_a_default_network(table):
         detector().fit(X.reshape(60, 2, 2), y, X_aux=A.reshape(80, 2, 2))
     with pytest.raises(ValueError, match="module=None has a default for"):
         detector(dtype="int64").fit(X.astype(int), y, X_aux=A.astype(int))
+
+
+@pytest.mark.parametrize(
+    ("outliers", "message"),
+    [
+        (lambda A: [A, A], "list of arrays: pass a tuple"),
+        (lambda A: (row for row in A), "array, a torch Dataset, or a tuple of them, got generator"),
+        (lambda A: {"a": A}, "got dict"),
+        (lambda A: (None,), "got NoneType"),
+    ],
+    ids=["list", "generator", "dict", "None"],
+)
+def test_containers_of_outliers_that_are_none(table, outliers, message):
+    X, y, A = table
+    with pytest.raises(TypeError, match=message):
+        detector().fit(X, y, X_aux=outliers(A))
+
+
+def test_images_in_a_list_keep_their_8_bits(images):
+    X, y, A = images
+    expected = scores(X, y, X_aux=A)
+    fitted = detector().fit(list(X), y, X_aux=list(A))
+    np.testing.assert_array_equal(fitted.score_samples(list(X)), expected)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint16"])
+def test_images_of_other_integers_are_refused(images, dtype):
+    X, y, A = images
+    fitted = detector().fit(X, y, X_aux=A)
+    with pytest.raises(TypeError, match=f"X holds images of {dtype}; pass uint8"):
+        fitted.predict(X.astype(dtype))
+    with pytest.raises(TypeError, match=f"X_aux holds images of {dtype}"):
+        detector().fit(X, y, X_aux=A.astype(dtype))
+
+
+def test_float_outliers_beside_8_bit_images_are_in_the_unit_range(images):
+    X, y, A = images
+    with pytest.raises(ValueError, match="X_aux holds floats from .* to 255"):
+        detector().fit(X, y, X_aux=(A.astype(np.float32),))
+
+
+def test_marked_rows_of_a_memmap_are_not_copied(images, tmp_path, monkeypatch):
+    X, y, A = images
+    np.save(tmp_path / "x.npy", np.r_[X, A])
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    most = []
+
+    def spy(X, index):
+        picked = rows(X, index)
+        most.append(len(picked))
+        return picked
+
+    for reader in ("loader", "pool", "inference"):
+        monkeypatch.setattr(f"skood.engine.{reader}.rows", spy)
+    fitted = detector().fit(mapped, np.r_[y, np.full(len(A), -1)])
+    assert max(most) <= 2 * FAST["batch_size"]
+    np.testing.assert_array_equal(fitted.score_samples(X), scores(X, y, X_aux=A))
+
+
+def test_a_slice_dataset_of_outliers_as_the_second_argument(table):
+    X, _, A = table
+    sliced = SliceDataset(TensorDataset(torch.from_numpy(A)))
+    np.testing.assert_array_equal(scores(X, sliced), scores(X, A))
+
+
+class Broken(Reads):
+    """A pool in which one item is not like the others."""
+
+    def __init__(self, A, bad):
+        super().__init__(A, False)
+        self.bad = bad
+
+    def __getitem__(self, i):
+        return self.bad if i == len(self.A) - 1 else super().__getitem__(i)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [(torch.full((4,), torch.nan), "X_aux contains NaN"), (torch.zeros(5), "have one shape")],
+)
+def test_items_of_a_dataset_are_checked_as_they_come(table, bad, message):
+    X, y, A = table
+    with pytest.raises(ValueError, match=message):
+        detector().fit(X, y, X_aux=Broken(A, bad))
+
+
+@pytest.mark.parametrize("make", [OutlierExposureDetector, EnergyExposureDetector])
+def test_items_that_take_gradients_or_are_half_precise(table, make):
+    X, y, A = table
+    half = torch.from_numpy(A).bfloat16().requires_grad_()
+    fitted = make(**FAST).fit(X, y, X_aux=TensorDataset(half))
+    plain = make(**FAST).fit(X, y, X_aux=half)
+    np.testing.assert_array_equal(fitted.score_samples(X), plain.score_samples(X))
+
+
+def test_tokens_in_frames_and_lists_are_integers(table):
+    X, y, A = table
+    for floats in (pd.DataFrame(X), X.tolist()):
+        with pytest.raises(TypeError, match="dtype='int64' needs X to hold integers"):
+            detector(dtype="int64").fit(floats, y, X_aux=A)
+
+
+def test_values_too_large_for_the_network(table):
+    X, y, A = table
+    fitted = detector().fit(X, y, X_aux=A)
+    X = X.astype(np.float64)
+    X[3] = 1e300
+    with pytest.raises(ValueError, match="no finite score for 1 of 60 samples, the first at row 3"):
+        fitted.predict(X)
+
+
+def test_a_device_that_is_not_there(table):
+    X, y, A = table
+    for device in ("nowhere", "cuda:99"):
+        with pytest.raises(ValueError, match="device=.* cannot be used"):
+            detector(device=device).fit(X, y, X_aux=A)
+    np.testing.assert_array_equal(
+        detector(device=torch.device("cpu")).fit(X, y, X_aux=A).score_samples(X),
+        scores(X, y, X_aux=A),
+    )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skood.engine.inference import eval_mode, predict_logits
+from skood.engine.inference import in_eval_mode, predict_logits
 from skood.nn import MLP, MNISTConvNet, SmallResNet
 
 N = 333  # several batches for each net but the MLP's, the last one uneven
@@ -140,11 +140,13 @@ def test_modes_come_back_after_an_error():
     assert net.training and net[1].training and torch.is_grad_enabled()
 
 
-def test_eval_mode_reaches_every_submodule():
+def test_the_shadow_in_eval_mode_shares_tensors_and_not_modes():
     net = nn.Sequential(nn.Sequential(nn.Dropout()), nn.Linear(2, 2))
-    with eval_mode(net):
-        assert not any(child.training for child in net.modules())
+    shadow = in_eval_mode(net)
+    assert not any(child.training for child in shadow.modules())
     assert all(child.training for child in net.modules())
+    assert shadow[1].weight is net[1].weight
+    assert in_eval_mode(net.eval()) is net
 
 
 class _Counted(np.memmap):

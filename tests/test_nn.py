@@ -653,3 +653,15 @@ def test_a_reparametrised_head_is_refused(reparametrise):
     reparametrise(net[0])
     with pytest.raises(ValueError, match="computed from other parameters"):
         widen_head(net, torch.zeros(2, 4), 5)
+
+
+def test_looking_for_the_head_waits_for_a_running_fit():
+    from skood._locks import TORCH_RANDOM
+
+    net, done = MLP((3,), 2), threading.Event()
+    looker = threading.Thread(target=lambda: (find_head(net, torch.zeros(2, 3)), done.set()))
+    with TORCH_RANDOM:
+        looker.start()
+        assert not done.wait(0.2)
+    assert done.wait(10)
+    looker.join()

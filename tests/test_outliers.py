@@ -302,6 +302,11 @@ def test_like_a_table_of_integers_permutes_columns():
     )
 
 
+def test_like_a_single_column_leaves_the_column():
+    X = np.random.default_rng(0).normal(size=(300, 1))
+    assert not np.isin(outliers.synthetic_like(X, random_state=0), X).any()
+
+
 def test_like_a_small_table_makes_enough():
     assert len(outliers.synthetic_like(np.zeros((5, 2)), random_state=0)) == 300
     assert len(outliers.synthetic_like(np.zeros((500, 2)), random_state=0)) == 500

@@ -498,6 +498,7 @@ MISSPELT = {
     "optimiser__lr": [NO_SUCH, "optimiser__lr", "'optimizer__lr'"],
     "iterator__shuffle": [NO_SUCH, "iterator__shuffle", "'iterator_train__shuffle'"],
     "bogus": [NO_SUCH, "'bogus'", "contamination, device"],
+    "beta__x": [NO_SUCH, "'beta__x'"],
     "contaminaton": [NO_SUCH, "'contaminaton'", "Did you mean 'contamination'"],
 }
 MISSPELT_BEHIND_A_PREFIX = {

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..nn import MLP, SmallResNet, widen_head
 from .frozen import duplicate
-from .inference import eval_mode
+from .inference import in_eval_mode
 from .inputs import TORCH_DTYPES
 
 
@@ -46,6 +46,8 @@ def build_module(module, options, example, *, n_classes, n_outputs, dtype):
     # Copies: a trained backbone or an embedding matrix among the options stays as it was, and so
     # does a net of the user's own that a callable returns instead of building one.
     built = factory(shape, n_outputs, **copy.deepcopy(options))
+    if not isinstance(built, nn.Module):
+        raise TypeError(f"module must build a torch.nn.Module, got {type(built).__name__}.")
     built = _converted(built if isinstance(factory, type) else duplicate(built), dtype)
     n_now = _n_outputs(built, example)
     if n_now != n_outputs:
@@ -91,6 +93,11 @@ def _from_instance(module, options, example, n_classes, n_outputs, dtype):
         return built
     if n_now == n_classes:
         return widen_head(built, example, n_outputs)
+    if n_classes == 1:
+        raise ValueError(
+            f"module has {n_now} outputs, but without labels the method needs {n_outputs}. Pass y, "
+            "the labels it was trained with, or a class that builds a new network."
+        )
     raise ValueError(
         f"module has {n_now} outputs, but y has {n_classes} classes"
         + (f" (the method needs {n_outputs} outputs)" if n_outputs != n_classes else "")
@@ -102,8 +109,8 @@ def _from_instance(module, options, example, n_classes, n_outputs, dtype):
 def _n_outputs(module, example):
     """Run the module on a few rows, in evaluation mode, and count its logits."""
     try:
-        with torch.no_grad(), eval_mode(module):
-            logits = module(example)
+        with torch.no_grad():
+            logits = in_eval_mode(module)(example)
     except RuntimeError as error:  # how torch says that shapes or dtypes do not fit
         raise ValueError(
             f"module cannot read a batch of shape {tuple(example.shape)} and dtype "
@@ -117,6 +124,17 @@ def _n_outputs(module, example):
             f"{len(example)} rows."
         )
     return logits.shape[1]
+
+
+def check_device(device):
+    """Refuse a device that torch does not know or this machine does not have."""
+    try:
+        kind = torch.device(device).type
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("this torch finds no CUDA device")
+        torch.empty(1, device=device)
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} cannot be used: {error}. Pass 'cpu'.") from error
 
 
 def check_options(prefix, factory, options, n_positional):

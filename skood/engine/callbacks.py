@@ -34,10 +34,6 @@ class Progress(Callback):
                 f"{loss}. Lower lr (now {net.optimizer_.defaults['lr']}) or scale X."
             )
 
-    def on_train_end(self, net, **kwargs):
-        """Close the bar."""
-        self.bar_.close()
-
 
 def cosine(n_steps):
     """Return the schedule that falls to zero over the steps, half a cosine."""

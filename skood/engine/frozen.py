@@ -1,7 +1,7 @@
 """A network as a skeleton and NumPy arrays: what is pickled instead of torch tensors.
 
 Arrays are written once, carry no device, and can be mapped from the file. The skeleton is the
-module itself with its tensors on the meta device, so any module that can be copied can be stored.
+module itself with its tensors on the meta device, so a module that can be pickled can be stored.
 """
 
 import copy
@@ -40,6 +40,11 @@ def thaw(frozen):
     own = {name: tensor for name, tensor in _tensors(frozen.skeleton).items() if tensor.is_meta}
     tensors = {n: _like(t, _to_tensor(frozen.arrays[n], t)) for n, t in own.items()}
     return _replace(frozen.skeleton, tensors)
+
+
+def shadow(module):
+    """Return another module around the same tensors: its modes and hooks are its own."""
+    return _replace(module, _tensors(module))
 
 
 def duplicate(module):

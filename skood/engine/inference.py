@@ -1,12 +1,13 @@
 """The forward pass of scoring: batched, safe for the module's mode, equal for every batch size."""
 
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from .frozen import shadow
 from .inputs import rows, to_input
 
 # The largest tensor of a forward pass is kept near this size. On CPUs a convolution wants many rows
@@ -25,47 +26,45 @@ _MULTIPLE_OF_IMAGES = 16
 _ALIGNMENT = 16
 
 
-@contextmanager
-def eval_mode(module):
-    """Put every submodule in evaluation mode and, at the end, back into the mode it had."""
-    training = [child for child in module.modules() if child.training]
-    module.eval()
-    try:
-        yield module
-    finally:
-        for child in training:
-            child.training = True
+def in_eval_mode(module):
+    """Return the module, or if any part of it is in training mode a shadow that is not.
+
+    The shadow shares the tensors. The module's own mode stays: another thread may be running it.
+    """
+    return shadow(module).eval() if any(m.training for m in module.modules()) else module
 
 
-class _Forward(TorchFunctionMode):
-    """While it is on, this thread's linear layers treat all rows alike, and outputs are measured.
+class _Watch(TorchFunctionMode):
+    """While it is on, this thread's tensors are measured and its linear layers aligned.
 
     A mode rather than hooks: it sees functional calls too, and touches no module, which other
-    threads may be running.
+    threads may be running. It costs a few percent, so it stays on only where there is a need.
 
     Attributes
     ----------
     row_bytes : int
-        Of the largest tensor so far, in batches of ``n_rows``, the bytes of one row.
+        Of the largest tensor in batches of ``n_rows``, the bytes of one row.
+    aligns : bool
+        Whether any linear layer had to be aligned.
     """
 
     def __init__(self, n_rows):
         super().__init__()
         self.n_rows = n_rows
-        self.row_bytes = 1
+        self.row_bytes, self.aligns = 1, False
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = (_aligned_linear if func is F.linear else func)(*args, **(kwargs or {}))
+        out = (self._linear if func is F.linear else func)(*args, **(kwargs or {}))
         if isinstance(out, torch.Tensor) and self.n_rows in out.shape:
             self.row_bytes = max(self.row_bytes, out.nbytes // self.n_rows)
         return out
 
-
-def _aligned_linear(input, weight, bias=None):
-    missing = -weight.shape[-1] % (_ALIGNMENT // weight.element_size())
-    if missing and weight.device.type == "cpu":
-        input, weight = F.pad(input, (0, missing)), F.pad(weight, (0, missing))
-    return F.linear(input, weight, bias)
+    def _linear(self, input, weight, bias=None):
+        missing = -weight.shape[-1] % (_ALIGNMENT // weight.element_size())
+        if missing and weight.device.type == "cpu":
+            self.aligns = True
+            input, weight = F.pad(input, (0, missing)), F.pad(weight, (0, missing))
+        return F.linear(input, weight, bias)
 
 
 def predict_logits(module, X, dtype):
@@ -85,21 +84,27 @@ def predict_logits(module, X, dtype):
     Returns
     -------
     ndarray of shape (n, n_outputs), of the module's own float dtype
-        On a CPU, the same bits for a row in whatever company it comes.
+        On a CPU, the same bits for a row in whatever company it comes, if the module is made of
+        linear, convolutional, normalising and elementwise layers; of others, float rounding apart.
     """
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     multiple = _MULTIPLE if X.ndim == 2 else _MULTIPLE_OF_IMAGES
-    logits, start, stop = None, 0, multiple
+    module = in_eval_mode(module)
+
+    def forward(start, stop):
+        batch = to_input(rows(X, slice(start, stop)), dtype).to(device)
+        return module(_padded(batch, multiple))[: len(batch)].cpu().numpy()
+
     # no_grad rather than inference_mode: what leaves here may later meet autograd.
-    with torch.no_grad(), eval_mode(module), _Forward(multiple) as forward:
-        while start < len(X):
-            batch = to_input(rows(X, slice(start, stop)), dtype).to(device)
-            out = module(_padded(batch, multiple))[: len(batch)].cpu().numpy()
-            if logits is None:
-                logits = np.empty((len(X), *out.shape[1:]), out.dtype)
-                n_rows = _n_fitting(forward.row_bytes, multiple, device)
-            logits[start:stop] = out
-            start, stop = stop, stop + n_rows
+    with torch.no_grad():
+        with _Watch(multiple) as watch:
+            first = forward(0, multiple)
+        logits = np.empty((len(X), *first.shape[1:]), first.dtype)
+        logits[:multiple] = first
+        n_rows = _n_fitting(watch.row_bytes, multiple, device)
+        with watch if watch.aligns else nullcontext():
+            for start in range(multiple, len(X), n_rows):
+                logits[start : start + n_rows] = forward(start, start + n_rows)
     return logits
 
 

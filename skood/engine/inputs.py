@@ -12,7 +12,29 @@ def rows(X, index):
 
     ``X`` may be a read-only array or a memmap: only the rows asked for are read.
     """
-    return torch.from_numpy(np.array(X[index]))
+    picked = X[index]
+    # An array of row numbers has copied already; a slice has not.
+    return torch.from_numpy(np.array(picked) if isinstance(index, slice) else np.asarray(picked))
+
+
+class Selection:
+    """Some rows of an array, read when they are asked for: of a memmap nothing is copied.
+
+    Parameters
+    ----------
+    X : array of shape (m, ...)
+    index : integer array of shape (n,)
+    """
+
+    def __init__(self, X, index):
+        self.X, self.index = X, index
+        self.shape, self.ndim, self.dtype = (len(index), *X.shape[1:]), X.ndim, X.dtype
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, index):
+        return self.X[self.index[index]]
 
 
 def is_pixels(batch):

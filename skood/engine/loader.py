@@ -49,6 +49,11 @@ class PairedLoader:
         self, X, y, pool, *, batch_size, outlier_ratio, rng, augment, dtype, shuffle=True,
         drop_last=False,
     ):
+        if augment == "crop-flip" and X.ndim != 4:
+            raise ValueError(
+                f"augment='crop-flip' is for images (n, C, H, W), X has shape {X.shape}. Pass None "
+                "or a callable."
+            )
         self.X, self.y, self.pool = X, torch.from_numpy(y), pool
         self.batch_size, self.outlier_ratio = batch_size, outlier_ratio
         self.rng, self.augment, self.dtype = rng, augmentation(augment), dtype
@@ -56,15 +61,17 @@ class PairedLoader:
 
     def __len__(self):
         n = len(self.X)
-        whole = n // self.batch_size
-        return max(1, whole) if self.drop_last else -(-n // self.batch_size)
+        if self.drop_last:
+            return max(1, n // self.batch_size)
+        most = n if self.pool is not None else max(1, n // 2)
+        return min(-(-n // self.batch_size), most)
 
     def __iter__(self):
         n = len(self.X)
         order = self.rng.permutation(n) if self.shuffle else np.arange(n)
         if self.drop_last:
             order = order[: len(self) * self.batch_size]
-        # Evenly, so that no batch is left with a single row, which BatchNorm cannot train on.
+        # Evenly, and of two rows at least, outliers included: on one BatchNorm cannot train.
         batches = np.array_split(order, len(self))
         outliers = self._outliers([len(batch) for batch in batches])
         for index, index_out in zip(batches, outliers, strict=True):
@@ -81,4 +88,14 @@ class PairedLoader:
         x = rows(self.X, index)
         if index_out is not None:
             x = join([x, self.pool.take(index_out)], self.dtype)
-        return to_input(x if self.augment is None else self.augment(x), self.dtype)
+        return to_input(x if self.augment is None else self._augmented(x), self.dtype)
+
+    def _augmented(self, x):
+        out = self.augment(x)
+        if not isinstance(out, torch.Tensor) or len(out) != len(x):
+            came = f"{len(out)} rows" if isinstance(out, torch.Tensor) else type(out).__name__
+            raise ValueError(
+                f"augment must return a Tensor with a row for each of the {len(x)} it was given, "
+                f"got {came}."
+            )
+        return out

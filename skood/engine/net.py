@@ -86,6 +86,8 @@ def _run(net, options):
     except KeyboardInterrupt:
         if not stopped_early(net.callbacks_):
             raise
+    finally:
+        dict(net.callbacks_)["progress"].bar_.close()
     net.notify("on_train_end", X=net.loader, y=None)
 
 

@@ -2,13 +2,15 @@
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from .inputs import rows, to_input
 
 
-def _sample(item):
-    """Return the input of a dataset item, which may be ``x`` or ``(x, anything)``."""
-    return torch.as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
+def sample_of(item):
+    """Return the input of a dataset item, which may be ``x`` or ``(x, anything)``, as a tensor."""
+    sample = torch.as_tensor(item[0] if isinstance(item, (tuple, list)) else item).detach()
+    return sample.float() if sample.dtype == torch.bfloat16 else sample
 
 
 class OutlierPool:
@@ -44,12 +46,22 @@ class OutlierPool:
 
     def _read(self, s, index):
         source = self.sources[s]
-        if isinstance(source, np.ndarray):
-            return rows(source, index)
-        return torch.stack([_sample(source[int(i)]) for i in index])
+        return _read_items(source, index) if isinstance(source, Dataset) else rows(source, index)
 
     def draw(self, n, rng):
         """Draw ``n`` row numbers without replacement; a pool that is too small is used again."""
         again, rest = divmod(n, len(self))
         passes = [rng.permutation(len(self)) for _ in range(again)]
         return np.concatenate([*passes, rng.choice(len(self), size=rest, replace=False)])
+
+
+def _read_items(dataset, index):
+    """Read items of a dataset, which nobody has seen before: they are checked here."""
+    samples = [sample_of(dataset[int(i)]) for i in index]
+    if len({sample.shape for sample in samples}) > 1:
+        shapes = sorted({tuple(sample.shape) for sample in samples})
+        raise ValueError(f"the items of X_aux must have one shape, got {shapes}.")
+    batch = torch.stack(samples)
+    if batch.is_floating_point() and not batch.isfinite().all():
+        raise ValueError("X_aux contains NaN or infinity: leave such items out of the Dataset.")
+    return batch

@@ -1,15 +1,12 @@
 """One seeded, exclusive stretch of torch randomness for a whole fit."""
 
-import threading
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-# torch's CPU generator is one per process: two fits in two threads would draw from each other's
-# stream. Re-entrant, because a detector may fit another one inside its own fit.
-_ONE_FIT_AT_A_TIME = threading.RLock()
+from .._locks import TORCH_RANDOM
 
 
 @contextmanager
@@ -34,7 +31,7 @@ def seeded(random_state, device="cpu"):
     else:
         seed = int(check_random_state(random_state).randint(2**31 - 1))
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with _ONE_FIT_AT_A_TIME, torch.random.fork_rng(devices=cuda):
+    with TORCH_RANDOM, torch.random.fork_rng(devices=cuda):
         torch.default_generator.manual_seed(seed)
         for each in cuda:
             with torch.cuda.device(each):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..base import BaseDetector
-from ..engine.build import build_module, check_options
+from ..engine.build import build_module, check_device, check_options
 from ..engine.inputs import rows, to_input
 from ..engine.loader import PairedLoader
 from ..engine.net import OPTIMIZERS, train
@@ -60,6 +60,7 @@ class BaseExposureDetector(BaseDetector):
     # ---- the fit
 
     def _fit(self, X, y, X_aux):
+        check_device(self.device)
         data = read_training_data(self, X, y, X_aux)
         self.classes_ = data.classes
         with seeded(self.random_state, self.device) as rng:
@@ -73,8 +74,17 @@ class BaseExposureDetector(BaseDetector):
                 loader = self._loader(data, pool, rng)
                 self.history_ += self._train(loader, self._loss, "exposure", self.max_epochs)
         self.n_iter_ = len(self.history_)
-        self.module_.eval().requires_grad_(False)
+        self._check_trained()
+        self.module_.eval().requires_grad_(False).zero_grad(set_to_none=True)
         self._set_offset(data.x_in)
+
+    def _check_trained(self):
+        if not self.history_ and not isinstance(self.module, nn.Module):
+            raise ValueError(
+                f"nothing was trained: max_epochs={self.max_epochs}, pretrain_epochs="
+                f"{self.pretrain_epochs!r}" + (" (for which labels are needed)" if self.classes_ is
+                None else "") + ". Raise one, or pass a trained network as module."
+            )
 
     def _synthetic_pool(self, x_in, rng):
         warnings.warn(
@@ -95,16 +105,21 @@ class BaseExposureDetector(BaseDetector):
 
     def _pretrain(self, data, rng):
         """Train the classifier alone, which most methods assume has been done."""
-        if self.classes_ is None:
-            return []  # nothing to classify yet
         epochs = self.pretrain_epochs
+        if self.classes_ is None:
+            if epochs not in (0, "auto"):
+                warnings.warn(
+                    f"pretrain_epochs={epochs} is passed over: without labels there is no "
+                    "classifier to pretrain.", UserWarning, stacklevel=5,
+                )
+            return []
         if epochs == "auto":
             epochs = 0 if isinstance(self.module, nn.Module) else self.max_epochs
         return self._train(self._loader(data, None, rng), _cross_entropy, "pretrain", epochs)
 
     def _loader(self, data, pool, rng):
         options = _without_prefix(self._options("iterator_train__"))
-        check_options("iterator_train", _loader_options, options, n_positional=0)
+        check_options("iterator_train", batches, options, n_positional=0)
         return PairedLoader(
             data.x_in, data.y_in, pool, batch_size=self.batch_size,
             outlier_ratio=self.outlier_ratio, rng=rng, augment=self.augment, dtype=self.dtype,
@@ -128,8 +143,8 @@ def _cross_entropy(logits_in, y_in, logits_out):
     return F.cross_entropy(logits_in, y_in)
 
 
-def _loader_options(shuffle=True, drop_last=False):
-    """Stand for the loader's options that users may set, as ``iterator_train__*``."""
+def batches(shuffle=True, drop_last=False):
+    """Name what users may set of ``PairedLoader``, as ``iterator_train__*``."""
 
 
 def sample_rows(n, at_most, rng):

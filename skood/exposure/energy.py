@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import losses, scores
 from ..engine.inference import predict_logits
+from ..engine.inputs import rows
 from .base import BaseExposureDetector, sample_rows
 
 _N_MEASURED = 5000  # rows of each side that the automatic margins are measured on
@@ -68,7 +69,7 @@ class EnergyExposureDetector(BaseExposureDetector):
     Attributes
     ----------
     m_in_, m_out_ : float
-        The margins used, in nats.
+        The margins used, in nats; absent where ``max_epochs=0`` and no outliers were given.
     module_ : torch.nn.Module
         The trained network, in evaluation mode, without gradients.
     offset_ : float
@@ -100,7 +101,8 @@ class EnergyExposureDetector(BaseExposureDetector):
     network forget its classes, which is why they are not the default.
 
     The paper's recipe: a trained WideResNet(40, 2), ``optimizer="sgd"``, ``lr=0.001``,
-    ``max_epochs=10``, ``m_in=-23``, ``m_out=-5``, ``augment="crop-flip"``.
+    ``max_epochs=10``, ``batch_size=128``, ``m_in=-23``, ``m_out=-5``, ``augment="crop-flip"``. The
+    released code's cosine ends at 1e-6, here it ends at 0.
 
     Without labels the network has one output, whose hinges separate X from the outliers.
 
@@ -177,10 +179,17 @@ class EnergyExposureDetector(BaseExposureDetector):
         self.m_in_, self.m_out_ = self.m_in, self.m_out
         if "auto" in (self.m_in, self.m_out):
             self._measure_margins(x_in, pool, rng)
+        if not self.m_in_ < self.m_out_:
+            raise ValueError(
+                f"m_in must be below m_out, as in-distribution energies are to be; got "
+                f"m_in={self.m_in_}, m_out={self.m_out_}"
+                + (", one of them measured. Give both." if "auto" in (self.m_in, self.m_out)
+                   else ".")
+            )
 
     def _measure_margins(self, x_in, pool, rng):
         x_out = pool.take(sample_rows(len(pool), _N_MEASURED, rng)).numpy()
-        x_in = x_in[sample_rows(len(x_in), _N_MEASURED, rng)]
+        x_in = rows(x_in, sample_rows(len(x_in), _N_MEASURED, rng)).numpy()
         e_in, e_out = (
             -float(np.mean(scores.energy(predict_logits(self.module_, x, self.dtype))))
             for x in (x_in, x_out)

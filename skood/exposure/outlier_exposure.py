@@ -90,7 +90,8 @@ class OutlierExposureDetector(BaseExposureDetector):
     forward pass, so that BatchNorm sees one population.
 
     The paper's recipe: WideResNet(40, 2), ``optimizer="sgd"``, ``lr=0.1``, ``max_epochs=100``,
-    ``augment="crop-flip"`` from scratch; ``lr=0.001``, ``max_epochs=10`` to fine-tune.
+    ``batch_size=128``, ``augment="crop-flip"`` from scratch; ``lr=0.001``, ``max_epochs=10`` to
+    fine-tune. The released code's cosine ends at 1e-6, here it ends at 0.
 
     Without labels the classifier is X against the outliers, and the score is
     minus the probability of the outliers.

@@ -4,27 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-OOD_LABEL = -1
-
-
-def is_in_distribution(y, name="y_true"):
-    """Boolean mask of the in-distribution rows: every label but -1."""
-    labels = np.asarray(y)
-    if labels.ndim != 1:
-        raise ValueError(f"{name} must have shape (n,), got {labels.shape}; pass one label a row.")
-    if labels.dtype.kind == "U" and np.any(labels == str(OOD_LABEL)):
-        raise TypeError(
-            f"{name} holds the string '-1'; keep string labels in an object array, where -1 stays "
-            "the integer that marks out-of-distribution rows."
-        )
-    if labels.dtype.kind not in "ifO":  # other types cannot hold -1
-        return np.ones(len(labels), dtype=bool)
-    missing = labels != labels  # NaN alone differs from itself
-    if labels.dtype.kind == "O":
-        missing = missing | np.equal(labels, None)
-    if missing.any():
-        raise ValueError(f"{name} has missing labels (NaN or None); give every row a label.")
-    return np.asarray(labels != OOD_LABEL, dtype=bool)
+from ..labels import is_in_distribution
 
 
 def check_scores(scores, name="y_score"):

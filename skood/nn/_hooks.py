@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from .._locks import TORCH_RANDOM
+
 # torch numbers its hooks with an unguarded counter: two threads registering at once could be given
 # the same number, and one hook would silently replace the other.
 _HOOK_LOCK = threading.Lock()
@@ -46,7 +48,7 @@ def undisturbed_eval(module, x):
     """Run in eval mode without gradients; put every mode and torch's random state back."""
     modes = [(layer, layer.training) for layer in module.modules()]
     devices = [x.device] if x.is_cuda else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
+    with TORCH_RANDOM, torch.random.fork_rng(devices=devices), torch.no_grad():
         try:
             for layer, _ in modes:
                 layer.training = False

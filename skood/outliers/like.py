@@ -71,6 +71,8 @@ def synthetic_like(X, n=None, random_state=None):
 def _like_table(X, n, rng):
     n = max(len(X), FEWEST_ROWS) if n is None else n
     kinds = (permute_columns, box, stretched) if X.dtype.kind == "f" else (permute_columns,)
+    if X.shape[1] == 1:
+        kinds = kinds[1:] or kinds  # the permutation of a single column is the column itself
     return np.concatenate([kind(X, -(-n // len(kinds)), random_state=rng) for kind in kinds])[:n]
 
 
