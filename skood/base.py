@@ -1,13 +1,12 @@
 """What every detector is: scores, a threshold on them, decisions, and files."""
 
-import difflib
 from abc import ABCMeta, abstractmethod
 from numbers import Real
 
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.base import OutlierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -15,10 +14,8 @@ from torch import nn
 
 from .engine.frozen import Frozen, freeze, thaw
 from .engine.inference import predict_logits
+from .parameters import PrefixedParameters
 from .validation import check_samples
-
-# Parameters of these prefixes reach the network, the optimizer, the callbacks and the loader.
-_WITH_DUNDER = ("module__", "optimizer__", "callbacks__", "iterator_train__")
 
 
 def _has_labels(detector):
@@ -31,12 +28,8 @@ def _has_labels(detector):
     return True
 
 
-class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
-    """Base of all detectors: ``_fit`` sets the fitted attributes, ``_score`` reads the logits.
-
-    A subclass spells out its parameters in ``__init__`` and ends with ``**kwargs`` for the
-    prefixed ones, which it hands to ``_set_hidden``.
-    """
+class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
+    """Base of all detectors: ``_fit`` sets the fitted attributes, ``_score`` reads the logits."""
 
     # X_aux is asked for by every detector, so that no user has to call set_fit_request.
     __metadata_request__fit = {"X_aux": True}
@@ -47,78 +40,6 @@ class BaseDetector(OutlierMixin, BaseEstimator, metaclass=ABCMeta):
         "dtype": [StrOptions({"float32", "float64", "int64"})],
         "random_state": ["random_state"],
     }
-
-    # ---- parameters: skorch's prefixes beside the named ones
-
-    def _set_hidden(self, **params):
-        # Parameters that must not be attributes: of the prefixed ones scikit-learn allows none,
-        # and `score` it would call. Names are checked in fit, as values are.
-        self._hidden = params
-
-    @classmethod
-    def _get_param_names(cls):
-        return [name for name in super()._get_param_names() if name != "score"]
-
-    def _options(self, *prefixes):
-        """Return the set parameters that have one of these prefixes, under their whole names."""
-        return {name: value for name, value in self._hidden.items() if name.startswith(prefixes)}
-
-    def _check_names(self):
-        known = super()._get_param_names()
-        for name in self._hidden:
-            if name not in known and not name.startswith(_WITH_DUNDER):
-                raise TypeError(self._unknown(name, known))
-
-    def _unknown(self, name, known):
-        """Say what ``name`` should have been, by its part before the double underscore."""
-        head, dunder, rest = name.partition("__")
-        heads = [prefix.removesuffix("__") for prefix in _WITH_DUNDER] if dunder else known
-        near = difflib.get_close_matches(head, heads, n=1)
-        return (
-            f"{name!r} is not a parameter of {type(self).__name__}, which takes "
-            f"{', '.join([*known, *(f'{prefix}*' for prefix in _WITH_DUNDER)])}."
-            + (f" Did you mean {near[0] + dunder + rest!r}?" if near else "")
-        )
-
-    def get_params(self, deep=True):
-        """Return the parameters, the prefixed ones that were set included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of parameters that are estimators.
-
-        Returns
-        -------
-        params : dict
-        """
-        return {**super().get_params(deep=deep), **self._hidden}
-
-    def set_params(self, **params):
-        """Set parameters, prefixed ones such as ``module__hidden`` and ``optimizer__lr`` included.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and values.
-
-        Returns
-        -------
-        self : estimator
-        """
-        known = super()._get_param_names()
-        hidden = {
-            name: value for name, value in params.items()
-            if name in self._hidden or name.startswith(_WITH_DUNDER)
-        }
-        for name in params:
-            head, dunder, _ = name.partition("__")
-            nested = dunder and not hasattr(getattr(self, head, None), "set_params")
-            if name not in hidden and (head not in known or nested):
-                raise ValueError(self._unknown(name, known))
-        super().set_params(**{k: v for k, v in params.items() if k not in hidden})
-        self._hidden = {**self._hidden, **hidden}
-        return self
 
     # ---- fit
 

@@ -1,0 +1,86 @@
+"""Parameters beyond the named ones: skorch's prefixes, as its users know them."""
+
+import difflib
+
+from sklearn.base import BaseEstimator
+
+# Parameters of these prefixes reach the network, the optimizer, the callbacks and the loader.
+_WITH_DUNDER = ("module__", "optimizer__", "callbacks__", "iterator_train__")
+
+
+class PrefixedParameters(BaseEstimator):
+    """An estimator that also takes ``module__hidden=...``, ``optimizer__momentum=...`` and so on.
+
+    A subclass spells out its parameters in ``__init__`` and ends with ``**kwargs`` for the
+    prefixed ones, which it hands to ``_set_hidden``.
+    """
+
+    def _set_hidden(self, **params):
+        # Parameters that must not be attributes: of the prefixed ones scikit-learn allows none,
+        # and `score` it would call. Names are checked in fit, as values are.
+        self._hidden = params
+
+    @classmethod
+    def _get_param_names(cls):
+        return [name for name in super()._get_param_names() if name != "score"]
+
+    def _options(self, *prefixes):
+        """Return the set parameters that have one of these prefixes, under their whole names."""
+        return {name: value for name, value in self._hidden.items() if name.startswith(prefixes)}
+
+    def _check_names(self):
+        known = super()._get_param_names()
+        for name in self._hidden:
+            if name not in known and not name.startswith(_WITH_DUNDER):
+                raise TypeError(self._unknown(name, known))
+
+    def _unknown(self, name, known):
+        """Say what ``name`` should have been, by its part before the double underscore."""
+        head, dunder, rest = name.partition("__")
+        heads = [prefix.removesuffix("__") for prefix in _WITH_DUNDER] if dunder else known
+        near = difflib.get_close_matches(head, heads, n=1)
+        return (
+            f"{name!r} is not a parameter of {type(self).__name__}, which takes "
+            f"{', '.join([*known, *(f'{prefix}*' for prefix in _WITH_DUNDER)])}."
+            + (f" Did you mean {near[0] + dunder + rest!r}?" if near else "")
+        )
+
+    def get_params(self, deep=True):
+        """Return the parameters, the prefixed ones that were set included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of parameters that are estimators.
+
+        Returns
+        -------
+        params : dict
+        """
+        return {**super().get_params(deep=deep), **self._hidden}
+
+    def set_params(self, **params):
+        """Set parameters, prefixed ones such as ``module__hidden`` and ``optimizer__lr`` included.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self : estimator
+        """
+        known = super()._get_param_names()
+        hidden = {
+            name: value for name, value in params.items()
+            if name in self._hidden or name.startswith(_WITH_DUNDER)
+        }
+        for name in params:
+            head, dunder, _ = name.partition("__")
+            nested = dunder and not hasattr(getattr(self, head, None), "set_params")
+            if name not in hidden and (head not in known or nested):
+                raise ValueError(self._unknown(name, known))
+        super().set_params(**{k: v for k, v in params.items() if k not in hidden})
+        self._hidden = {**self._hidden, **hidden}
+        return self
