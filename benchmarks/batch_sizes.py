@@ -60,7 +60,7 @@ def rows_chosen(net, X):
 def sizes_section():
     lines = [
         "## How many rows make a batch of score_samples", "",
-        "Microseconds a row, medians: skood (a first batch of 16 images or 32 rows of a table, then",
+        "Microseconds a row, medians: skood (a first batch of 16 images or 32 table rows, then",
         "as many as keep the largest tensor within 2 MiB), and bare with each size.", "",
         "| net | input | rows chosen | skood | " + " | ".join(map(str, SIZES)) + " |",
         "|---" * (4 + len(SIZES)) + "|",

@@ -11,8 +11,8 @@ from .frozen import shadow
 from .inputs import rows, to_input
 
 # The largest tensor of a forward pass is kept near this size. On CPUs a convolution wants many rows
-# (each call has a fixed cost) but activations that stay in cache; over six networks this many bytes
-# is at or near the fastest for all (benchmarks/results/overhead.md).
+# (each call has a fixed cost) but activations that stay in cache: with this many bytes six networks
+# are within a fifth of their fastest (benchmarks/results/overhead.md).
 _LARGEST_BYTES = 2**21
 _LARGEST_BYTES_ON_GPU = 2**28
 # Float forwards of one row and of many differ in the last bits: kernels for short matrices sum in
