@@ -17,6 +17,7 @@ lint: $(VENV)/.installed
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || \
 		{ echo "python3 cannot make a virtual environment: install its venv package (python3-venv)"; exit 1; }
+	@echo "Installing into $(VENV), about 1.5 GB: this takes a few minutes, once."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,plot,datasets]"
 	touch $@

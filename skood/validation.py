@@ -1,5 +1,6 @@
 """What comes through the door: samples, labels and outliers are checked and told apart here."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from .labels import is_in_distribution
 # The first of each is what other dtypes are converted to; the others are kept as they are.
 _FLOATS = [np.float32, np.float64, np.float16, np.uint8]
 _TOKENS = [np.int64, np.int32, np.int16, np.uint8]
+
+_N_LOOKED_AT = 1000  # rows from which the scale of columns is read
+_MOST_UNEQUAL = 100  # times, between the standard deviations of two columns
 
 
 @dataclass
@@ -73,7 +77,23 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
     validate_data(detector, original, reset=reset, skip_check_array=True)
     if reset:
         detector.input_shape_ = checked.shape[1:]
+        detector._reads_pixels = _are_pixels(checked)
+    elif detector._reads_pixels and not _are_pixels(checked):
+        _check_unit_range(checked, name)
     return checked
+
+
+def _are_pixels(X):
+    return X.ndim == 4 and X.dtype == np.uint8
+
+
+def _check_unit_range(X, name):
+    low, high = (X.min(), X.max()) if len(X) else (0, 0)
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"the detector is fitted on 8-bit images, read as [0, 1], but {name} holds floats from "
+            f"{low} to {high}: pass uint8, or values scaled to [0, 1]."
+        )
 
 
 def _ndim(detector):
@@ -144,6 +164,22 @@ def read_training_data(detector, X, y, X_aux):
     return TrainingData(X, y_in, classes, pool)
 
 
+def warn_about_scales(X):
+    """Warn where the columns of a table differ so much in scale that a network sees only some."""
+    if X.ndim != 2 or X.dtype.kind != "f":
+        return
+    spread = X[:: max(1, len(X) // _N_LOOKED_AT)].std(axis=0, dtype=np.float64)
+    spread = spread[spread > 0]
+    if len(spread) and spread.max() > _MOST_UNEQUAL * spread.min():
+        warnings.warn(
+            f"the columns of X differ in scale by a factor of {spread.max() / spread.min():.0f}: "
+            "a network learns little from the small ones. Scale X and the outliers alike, for "
+            "example with StandardScaler in a Pipeline(..., transform_input=['X_aux']).",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
 def _are_outliers(y, X):
     """Whether the second positional argument has X's sample shape."""
     if isinstance(y, Dataset):
@@ -168,35 +204,23 @@ def _are_outliers(y, X):
 
 def _read_outliers(detector, X_aux, X):
     given = X_aux if isinstance(X_aux, tuple) else (X_aux,)
-    sources = [_read_source(detector, source, X) for source in given]
+    sources = [_read_source(detector, source, X.ndim) for source in given]
     if not sum(map(len, sources)):
         raise ValueError("X_aux holds no outliers: give at least one row, or leave it out.")
     return sources
 
 
-def _read_source(detector, source, X):
+def _read_source(detector, source, n_dims):
     if isinstance(source, Dataset):
         return _read_dataset(detector, source)
-    if isinstance(source, list) and source and len(np.shape(source[0])) == X.ndim:
+    if isinstance(source, list) and source and len(np.shape(source[0])) == n_dims:
         raise TypeError("X_aux is a list of arrays: pass a tuple of them.")
     if not isinstance(source, (list, SliceDataset)) and not hasattr(source, "shape"):
         raise TypeError(
             "X_aux must be an array, a torch Dataset, or a tuple of them, got "
             f"{type(source).__name__}."
         )
-    source = check_samples(detector, source, name="X_aux", min_samples=0)
-    if _are_pixels(X) and not _are_pixels(source) and len(source):
-        low, high = source.min(), source.max()
-        if low < 0 or high > 1:
-            raise ValueError(
-                "X holds 8-bit images, read as [0, 1], but X_aux holds floats from "
-                f"{low} to {high}: pass them as uint8, or scaled to [0, 1]."
-            )
-    return source
-
-
-def _are_pixels(X):
-    return X.ndim == 4 and X.dtype == np.uint8
+    return check_samples(detector, source, name="X_aux", min_samples=0)
 
 
 def _read_dataset(detector, source):

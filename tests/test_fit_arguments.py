@@ -339,8 +339,11 @@ def test_tokens_are_integers(table):
 
 def test_shapes_without_a_default_network(table):
     X, y, A = table
-    with pytest.raises(ValueError, match="module=None has a default for"):
+    with pytest.raises(ValueError, match=r"For grey images add a channel axis, X\[:, None\]"):
         detector().fit(X.reshape(60, 2, 2), y, X_aux=A.reshape(80, 2, 2))
+    last = np.zeros((20, 8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match="looks like channels last; pass channels first"):
+        detector().fit(last, y[:20], X_aux=last)
     with pytest.raises(ValueError, match="module=None has a default for"):
         detector(dtype="int64").fit(X.astype(int), y, X_aux=A.astype(int))
 
@@ -382,6 +385,8 @@ def test_float_outliers_beside_8_bit_images_are_in_the_unit_range(images):
     X, y, A = images
     with pytest.raises(ValueError, match="X_aux holds floats from .* to 255"):
         detector().fit(X, y, X_aux=(A.astype(np.float32),))
+    with pytest.raises(ValueError, match="X holds floats from .* to 255"):
+        detector().fit(X, y, X_aux=A).predict(X.astype(np.float32))
 
 
 def test_marked_rows_of_a_memmap_are_not_copied(images, tmp_path, monkeypatch):
@@ -463,3 +468,15 @@ def test_a_device_that_is_not_there(table):
         detector(device=torch.device("cpu")).fit(X, y, X_aux=A).score_samples(X),
         scores(X, y, X_aux=A),
     )
+
+
+def test_columns_of_unequal_scale_are_pointed_out(table):
+    X, y, A = table
+    unequal = np.array([1, 1000, 0.01, 1], np.float32)
+    with pytest.warns(UserWarning, match="differ in scale by a factor of .* StandardScaler") as got:
+        detector().fit(X * unequal, y, X_aux=A * unequal)
+    assert got[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        detector().fit(X, y, X_aux=A)
+        detector().fit(X * np.array([1, 0, 1, 1], np.float32), y, X_aux=A)  # a constant column

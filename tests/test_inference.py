@@ -177,3 +177,25 @@ def test_threads_scoring_one_net_at_once_agree(name):
     with ThreadPoolExecutor(4) as threads:
         for logits in threads.map(lambda _: predict_logits(net, X, "float32"), range(12)):
             np.testing.assert_array_equal(logits, expected)
+
+
+def test_a_scripted_module_gets_batches_that_fit():
+    seen = []
+
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(3072, 2)))
+
+        def forward(self, x):
+            seen.append(len(x))
+            return self.inner(x)
+
+    predict_logits(Counted().eval(), np.zeros((600, 3, 32, 32), np.uint8), "float32")
+    assert max(seen) * 3072 * 4 <= 2**21
+
+
+def test_a_half_precise_network_scores_in_float32():
+    net = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 2)).bfloat16().eval()
+    logits = predict_logits(net, np.ones((5, 2), np.int64), "int64")
+    assert logits.dtype == np.float32

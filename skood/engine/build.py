@@ -71,7 +71,17 @@ def _default(shape, dtype):
     if dtype != "int64" and len(shape) == 1:
         return MLP
     if dtype != "int64" and len(shape) == 3:
+        if shape[-1] in (1, 3) and shape[0] > 4:
+            raise ValueError(
+                f"X holds images of shape {shape}, which looks like channels last; pass channels "
+                "first: X.transpose(0, 3, 1, 2)."
+            )
         return SmallResNet
+    if len(shape) == 2:
+        raise ValueError(
+            f"module=None has no default for samples of shape {shape}. For grey images add a "
+            "channel axis, X[:, None]; for sequences pass a class or callable as module."
+        )
     raise ValueError(
         f"module=None has a default for float rows of shape (d,) and (C, H, W) only, not for "
         f"shape {shape} with dtype={dtype!r}. Pass a class or callable "

@@ -24,6 +24,7 @@ _MULTIPLE_OF_IMAGES = 16
 # For the same reason matrix rows start at multiples of these bytes: where some do and some do not,
 # the products of narrow layers are summed in another order from row to row.
 _ALIGNMENT = 16
+_NARROW = 64  # outputs; wider products in float32 are summed in one order
 
 
 def in_eval_mode(module):
@@ -61,7 +62,8 @@ class _Watch(TorchFunctionMode):
 
     def _linear(self, input, weight, bias=None):
         missing = -weight.shape[-1] % (_ALIGNMENT // weight.element_size())
-        if missing and weight.device.type == "cpu":
+        narrow = len(weight) <= _NARROW or weight.dtype == torch.float64
+        if missing and narrow and weight.device.type == "cpu":
             self.aligns = True
             input, weight = F.pad(input, (0, missing)), F.pad(weight, (0, missing))
         return F.linear(input, weight, bias)
@@ -93,7 +95,8 @@ def predict_logits(module, X, dtype):
 
     def forward(start, stop):
         batch = to_input(rows(X, slice(start, stop)), dtype).to(device)
-        return module(_padded(batch, multiple))[: len(batch)].cpu().numpy()
+        logits = module(_padded(batch, multiple))[: len(batch)].cpu()
+        return (logits.float() if logits.dtype == torch.bfloat16 else logits).numpy()
 
     # no_grad rather than inference_mode: what leaves here may later meet autograd.
     with torch.no_grad():
@@ -101,7 +104,9 @@ def predict_logits(module, X, dtype):
             first = forward(0, multiple)
         logits = np.empty((len(X), *first.shape[1:]), first.dtype)
         logits[:multiple] = first
-        n_rows = _n_fitting(watch.row_bytes, multiple, device)
+        # The rows themselves count too: within a scripted module nothing else is seen.
+        row_bytes = max(watch.row_bytes, 4 * int(np.prod(X.shape[1:])))
+        n_rows = _n_fitting(row_bytes, multiple, device)
         with watch if watch.aligns else nullcontext():
             for start in range(multiple, len(X), n_rows):
                 logits[start : start + n_rows] = forward(start, start + n_rows)

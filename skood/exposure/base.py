@@ -17,7 +17,7 @@ from ..engine.net import OPTIMIZERS, train
 from ..engine.pool import OutlierPool
 from ..engine.randomness import seeded
 from ..outliers.like import synthetic_like
-from ..validation import read_training_data
+from ..validation import read_training_data, warn_about_scales
 
 _N_EXAMPLE = 2  # rows that a new network is tried on
 
@@ -62,6 +62,8 @@ class BaseExposureDetector(BaseDetector):
     def _fit(self, X, y, X_aux):
         check_device(self.device)
         data = read_training_data(self, X, y, X_aux)
+        if not isinstance(self.module, nn.Module):
+            warn_about_scales(data.x_in)
         self.classes_ = data.classes
         with seeded(self.random_state, self.device) as rng:
             pool = data.pool

@@ -163,7 +163,8 @@ def _accuracy(detector, X_in, y_in):
         what = "scores" if detector is None else type(detector).__name__
         raise TypeError(
             f"y_in needs a detector with predict_class, got {what}; fit the detector with class "
-            "labels, or leave y_in out."
+            "labels, or leave y_in out. (A Pipeline does not forward it: report on its last step, "
+            "with rows transformed by the others.)"
         )
     predicted, y_in = np.asarray(detector.predict_class(X_in)), np.asarray(y_in)
     if predicted.shape != y_in.shape:
