@@ -48,7 +48,7 @@ def made_up():
 def test_detector_scores_as_the_bare_net(name, score, dtype, rtol, made_up):
     net = mnist_oe.authors_net(name)
     detector = OutlierExposureDetector(module=net, max_epochs=0, score=score, dtype=dtype)
-    detector.fit(made_up.X_train, made_up.y_train, X_aux=(made_up.X_train,))
+    detector.fit(made_up.X_train, made_up.y_train)
     bare = copy.deepcopy(net).to(getattr(torch, dtype)).eval()
     with torch.no_grad():
         logits = bare(torch.from_numpy(made_up.X_test).to(getattr(torch, dtype)) / 255).numpy()
