@@ -208,7 +208,8 @@ def findings(rows):
     )
     if lower:
         text += f"""
-OE from scratch lowers the AUROC of {" and ".join(lower)} (MSP). A likely reason, from the training data:
+OE from scratch lowers the AUROC of {" and ".join(lower)} (MSP). A likely reason, from
+the training data:
 {black_border(X):.1f} % of the in-distribution images have a black border and
 {black_border(X_aux):.1f} % of the auxiliary outliers do, so the border alone tells them apart, and
 these sets have it, too ({", ".join(f"{black_border(sets[name]):.0f} %" for name in lower)})."""
