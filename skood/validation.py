@@ -20,7 +20,7 @@ _FLOATS = [np.float32, np.float64, np.float16, np.uint8]
 _TOKENS = [np.int64, np.int32, np.int16, np.uint8]
 
 _N_LOOKED_AT = 1000  # rows from which the scale of columns is read
-_MOST_UNEQUAL = 100  # times, between the standard deviations of two columns
+_MOST_UNEQUAL = 100  # times the median of the columns' standard deviations
 
 
 @dataclass
@@ -165,15 +165,15 @@ def read_training_data(detector, X, y, X_aux):
 
 
 def warn_about_scales(X):
-    """Warn where the columns of a table differ so much in scale that a network sees only some."""
+    """Warn where some columns of a table are so much larger that a network sees only those."""
     if X.ndim != 2 or X.dtype.kind != "f":
         return
     spread = X[:: max(1, len(X) // _N_LOOKED_AT)].std(axis=0, dtype=np.float64)
     spread = spread[spread > 0]
-    if len(spread) and spread.max() > _MOST_UNEQUAL * spread.min():
+    if len(spread) and spread.max() > _MOST_UNEQUAL * np.median(spread):
         warnings.warn(
-            f"the columns of X differ in scale by a factor of {spread.max() / spread.min():.0f}: "
-            "a network learns little from the small ones. Scale X and the outliers alike, for "
+            f"a column of X is {spread.max() / np.median(spread):.0f} times as wide as most: "
+            "a network learns little from the others. Scale X and the outliers alike, for "
             "example with StandardScaler in a Pipeline(..., transform_input=['X_aux']).",
             UserWarning,
             stacklevel=5,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import logsumexp, softmax
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
+from sklearn.preprocessing import scale
 from torch import nn
 
 from skood import EnergyExposureDetector, OutlierExposureDetector, losses
@@ -84,6 +85,27 @@ def test_one_joint_forward_a_step(table, make):
         X, y, X_aux=(A,)
     )
     assert Watched.seen == [90, 90, 90, 90]  # 30 in-distribution rows and 60 outliers
+
+
+@pytest.mark.parametrize(("n", "size"), [(40, 8), (320, 20), (2000, 64)])
+def test_automatic_batches_are_a_sixteenth_of_the_rows(n, size):
+    Watched.seen.clear()
+    X = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+    OutlierExposureDetector(Watched, max_epochs=1, outlier_ratio=1).fit(X, X[:9] + 5)
+    assert len(Watched.seen) == -(-n // size)
+    assert max(Watched.seen) == 2 * min(size, -(-n // len(Watched.seen)))
+
+
+def test_default_parameters_learn_a_small_real_table():
+    X, y = load_iris(return_X_y=True)
+    X = scale(X)
+    known = y != 0
+    for make in BOTH:
+        learner = make(random_state=0)
+        with pytest.warns(UserWarning, match="synthetic"):
+            learner.fit(X[known][::2], y[known][::2])
+        truth = np.r_[np.ones(50), -np.ones(50)]
+        assert auroc(truth, learner.score_samples(np.r_[X[known][1::2], X[~known]])) > 0.8
 
 
 def test_no_weight_on_the_outliers_of_an_MLP_is_a_plain_classifier(table):

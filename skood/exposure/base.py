@@ -35,7 +35,7 @@ class BaseExposureDetector(BaseDetector):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "outlier_ratio": [Interval(Real, 0, None, closed="neither")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), type, callable],
         "schedule": [StrOptions({"cosine", "constant"})],
@@ -122,8 +122,10 @@ class BaseExposureDetector(BaseDetector):
     def _loader(self, data, pool, rng):
         options = _without_prefix(self._options("iterator_train__"))
         check_options("iterator_train", batches, options, n_positional=0)
+        sixteenth = int(np.clip(len(data.x_in) // 16, 8, 64))
         return PairedLoader(
-            data.x_in, data.y_in, pool, batch_size=self.batch_size,
+            data.x_in, data.y_in, pool,
+            batch_size=sixteenth if self.batch_size == "auto" else self.batch_size,
             outlier_ratio=self.outlier_ratio, rng=rng, augment=self.augment, dtype=self.dtype,
             **options,
         )

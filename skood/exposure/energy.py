@@ -34,13 +34,14 @@ class EnergyExposureDetector(BaseExposureDetector):
         epochs.
     lr : float, default=3e-3
         Learning rate at the start (of the pretraining, too).
-    max_epochs : int, default=15
+    max_epochs : int, default=30
         Epochs of the method; 0, with ``pretrain_epochs``, trains a plain classifier.
     pretrain_epochs : int or "auto", default="auto"
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
-    batch_size : int, default=64
-        In-distribution rows in a training batch.
+    batch_size : int or "auto", default="auto"
+        In-distribution rows in a training batch. ``"auto"``: a sixteenth of them, from 8 to 64, so
+        that an epoch of a small table has steps enough to learn.
     outlier_ratio : float, default=2.0
         Outliers beside each in-distribution row of a batch.
     optimizer : {"adamw", "sgd"} or type, default="adamw"
@@ -140,9 +141,9 @@ class EnergyExposureDetector(BaseExposureDetector):
         m_in="auto",
         m_out="auto",
         lr=3e-3,
-        max_epochs=15,
+        max_epochs=30,
         pretrain_epochs="auto",
-        batch_size=64,
+        batch_size="auto",
         outlier_ratio=2.0,
         optimizer="adamw",
         schedule="cosine",

@@ -33,8 +33,9 @@ class OutlierExposureDetector(BaseExposureDetector):
     pretrain_epochs : int or "auto", default=0
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
-    batch_size : int, default=64
-        In-distribution rows in a training batch.
+    batch_size : int or "auto", default="auto"
+        In-distribution rows in a training batch. ``"auto"``: a sixteenth of them, from 8 to 64, so
+        that an epoch of a small table has steps enough to learn.
     outlier_ratio : float, default=2.0
         Outliers beside each in-distribution row of a batch.
     optimizer : {"adamw", "sgd"} or type, default="adamw"
@@ -132,7 +133,7 @@ class OutlierExposureDetector(BaseExposureDetector):
         lr=3e-3,
         max_epochs=30,
         pretrain_epochs=0,
-        batch_size=64,
+        batch_size="auto",
         outlier_ratio=2.0,
         optimizer="adamw",
         schedule="cosine",
