@@ -1,6 +1,7 @@
 """The convention that a label of -1 marks a row as out-of-distribution, in one place."""
 
 import numpy as np
+import pandas as pd
 
 OOD_LABEL = -1
 
@@ -18,23 +19,20 @@ def is_in_distribution(y, name="y_true"):
     Raises
     ------
     TypeError
-        If an array of strings holds ``"-1"``.
+        If a label is the string ``"-1"``.
     ValueError
         If `y` is not one-dimensional, or a label is missing (NaN or None).
     """
     labels = np.asarray(y)
     if labels.ndim != 1:
         raise ValueError(f"{name} must have shape (n,), got {labels.shape}; pass one label a row.")
-    if labels.dtype.kind == "U" and np.any(labels == str(OOD_LABEL)):
+    if labels.dtype.kind not in "ifOU":  # other types cannot hold -1
+        return np.ones(len(labels), dtype=bool)
+    if pd.isna(labels).any():
+        raise ValueError(f"{name} has missing labels (NaN or None); give every row a label.")
+    if labels.dtype.kind in "OU" and np.any(labels == str(OOD_LABEL)):
         raise TypeError(
             f"{name} holds the string '-1'; keep string labels in an object array, where -1 stays "
             "the integer that marks out-of-distribution rows."
         )
-    if labels.dtype.kind not in "ifO":  # other types cannot hold -1
-        return np.ones(len(labels), dtype=bool)
-    missing = labels != labels  # NaN alone differs from itself
-    if labels.dtype.kind == "O":
-        missing = missing | np.equal(labels, None)
-    if missing.any():
-        raise ValueError(f"{name} has missing labels (NaN or None); give every row a label.")
     return np.asarray(labels != OOD_LABEL, dtype=bool)

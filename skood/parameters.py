@@ -1,11 +1,16 @@
 """Parameters beyond the named ones: skorch's prefixes, as its users know them."""
 
 import difflib
+import inspect
 
 from sklearn.base import BaseEstimator
 
 # Parameters of these prefixes reach the network, the optimizer, the callbacks and the loader.
 _WITH_DUNDER = ("module__", "optimizer__", "callbacks__", "iterator_train__")
+
+
+def _pass_on(self, **kwargs):
+    """Stand for the ``__init__`` that a class does not have."""
 
 
 class PrefixedParameters(BaseEstimator):
@@ -18,18 +23,29 @@ class PrefixedParameters(BaseEstimator):
     def _set_hidden(self, **params):
         # Parameters that must not be attributes: of the prefixed ones scikit-learn allows none,
         # and `score` it would call. Names are checked in fit, as values are.
-        self._hidden = params
+        self._hidden = {**vars(self).get("_hidden", {}), **params}
+
+    @classmethod
+    def _named(cls):
+        """Return the named parameters, with those that go to a parent through ``**kwargs``."""
+        names = set()
+        for each in cls.__mro__:
+            taken = inspect.signature(vars(each).get("__init__", _pass_on)).parameters.values()
+            names.update(p.name for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+            if not any(p.kind is p.VAR_KEYWORD for p in taken):
+                break
+        return sorted(names - {"self"})
 
     @classmethod
     def _get_param_names(cls):
-        return [name for name in super()._get_param_names() if name != "score"]
+        return [name for name in cls._named() if name != "score"]
 
     def _options(self, *prefixes):
         """Return the set parameters that have one of these prefixes, under their whole names."""
         return {name: value for name, value in self._hidden.items() if name.startswith(prefixes)}
 
     def _check_names(self):
-        known = super()._get_param_names()
+        known = self._named()
         for name in self._hidden:
             if name not in known and not name.startswith(_WITH_DUNDER):
                 raise TypeError(self._unknown(name, known))
@@ -71,7 +87,7 @@ class PrefixedParameters(BaseEstimator):
         -------
         self : estimator
         """
-        known = super()._get_param_names()
+        known = self._named()
         hidden = {
             name: value for name, value in params.items()
             if name in self._hidden or name.startswith(_WITH_DUNDER)

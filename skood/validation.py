@@ -2,6 +2,8 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ _FLOATS = [np.float32, np.float64, np.float16, np.uint8]
 _TOKENS = [np.int64, np.int32, np.int16, np.uint8]
 
 _N_LOOKED_AT = 1000  # rows from which the scale of columns is read
+_SLACK = 0.5  # beyond [0, 1], for noise and for what resizing overshoots
 _MOST_UNEQUAL = 100  # times the median of the columns' standard deviations
 
 
@@ -77,9 +80,8 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
     validate_data(detector, original, reset=reset, skip_check_array=True)
     if reset:
         detector.input_shape_ = checked.shape[1:]
-        detector._reads_pixels = _are_pixels(checked)
-    elif detector._reads_pixels and not _are_pixels(checked):
-        _check_unit_range(checked, name)
+        detector._image_range = _range_of(checked)
+    _check_range(detector, checked, name)
     return checked
 
 
@@ -87,12 +89,37 @@ def _are_pixels(X):
     return X.ndim == 4 and X.dtype == np.uint8
 
 
-def _check_unit_range(X, name):
-    low, high = (X.min(), X.max()) if len(X) else (0, 0)
-    if low < 0 or high > 1:
+def _range_of(X):
+    """Return the range that images are read in, or None for rows that are no images."""
+    if X.ndim != 4:
+        return None
+    if _are_pixels(X):
+        return 0.0, 1.0
+    part = X[:: max(1, len(X) // _N_LOOKED_AT)]
+    return float(part.min()), float(part.max())
+
+
+def _in_unit_range(low, high):
+    return low > -_SLACK and high < 1 + _SLACK
+
+
+def _check_range(detector, X, name):
+    """Refuse 8-bit images beside floats of another range: they are read as [0, 1]."""
+    if X.ndim != 4 or not len(X):
+        return
+    fitted, came = detector._image_range, (0.0, 1.0)
+    if not _are_pixels(X):
+        came = float(X.min()), float(X.max())
+    if _in_unit_range(*fitted) and not _in_unit_range(*came):
         raise ValueError(
-            f"the detector is fitted on 8-bit images, read as [0, 1], but {name} holds floats from "
-            f"{low} to {high}: pass uint8, or values scaled to [0, 1]."
+            f"the detector is fitted on images in [0, 1], as which 8-bit ones are read, but {name} "
+            f"holds floats from {came[0]:.3g} to {came[1]:.3g}: pass uint8, or values scaled to "
+            "[0, 1] (noise of skood.outliers: value_range=(0, 1))."
+        )
+    if _are_pixels(X) and not _in_unit_range(*fitted):
+        raise ValueError(
+            f"the detector is fitted on images from {fitted[0]:.3g} to {fitted[1]:.3g}, but {name} "
+            "holds 8-bit ones, which are read as [0, 1]: convert them as X was."
         )
 
 
@@ -114,6 +141,9 @@ def _check_kind(X, name, tokens):
         X = np.asarray(X)
     dtype = getattr(X, "dtype", None)
     kind = getattr(dtype, "kind", None)
+    if tokens and kind == "O":
+        dtype = np.array(X.tolist()).dtype
+        kind = dtype.kind
     if tokens and kind == "f":
         raise TypeError(f"dtype='int64' needs {name} to hold integers, got {dtype}.")
     if not tokens and len(X.shape) == 4 and kind in ("i", "u") and dtype != np.uint8:
@@ -160,7 +190,8 @@ def read_training_data(detector, X, y, X_aux):
             X, y = Selection(X, np.flatnonzero(known)), y[known]
         _check_enough(X)
         y_in, classes = _encode(y)
-    pool = OutlierPool(sources, detector.dtype) if sources else None
+    check = partial(_check_items, detector)
+    pool = OutlierPool(sources, detector.dtype, check) if sources else None
     return TrainingData(X, y_in, classes, pool)
 
 
@@ -186,7 +217,7 @@ def _are_outliers(y, X):
         return True
     if isinstance(y, SliceDataset):
         return np.shape(y[0]) == X.shape[1:]
-    if isinstance(y, tuple) and any(len(getattr(each, "shape", ())) > 1 for each in y):
+    if isinstance(y, tuple) and any(map(_is_source, y)):
         return True
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     if len(shape) < 2:
@@ -202,8 +233,15 @@ def _are_outliers(y, X):
     )
 
 
+def _is_source(part):
+    if isinstance(part, (Dataset, SliceDataset)):
+        return True
+    return len(part.shape if hasattr(part, "shape") else np.shape(part)) > 1
+
+
 def _read_outliers(detector, X_aux, X):
     given = X_aux if isinstance(X_aux, tuple) else (X_aux,)
+    given = [part for part in given if not (isinstance(part, list) and not part)]
     sources = [_read_source(detector, source, X.ndim) for source in given]
     if not sum(map(len, sources)):
         raise ValueError("X_aux holds no outliers: give at least one row, or leave it out.")
@@ -230,8 +268,17 @@ def _read_dataset(detector, source):
             f"got {type(source).__name__}."
         )
     if len(source):
-        _check_shape(sample_of(source[0]).shape, detector.input_shape_, "X_aux")
+        sample = sample_of(source[0])
+        _check_shape(sample.shape, detector.input_shape_, "X_aux")
+        _check_items(detector, sample[None])
     return source
+
+
+def _check_items(detector, batch):
+    """Check items of a Dataset, which nobody can see before they are read."""
+    batch = batch.numpy()
+    _check_kind(batch, "X_aux", tokens=detector.dtype == "int64")
+    _check_range(detector, batch, "X_aux")
 
 
 def _check_enough(X):
@@ -244,6 +291,8 @@ def _check_enough(X):
 
 def _encode(y):
     """Return the labels as positions in the sorted classes, and the classes."""
+    if y.dtype.kind == "O" and all(isinstance(label, Integral) for label in y):
+        y = np.array(y.tolist())  # integers beside which -1 had to stand
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:

@@ -481,3 +481,85 @@ def test_columns_of_unequal_scale_are_pointed_out(table):
         warnings.simplefilter("error")
         detector().fit(X, y, X_aux=A)
         detector().fit(X * np.array([1, 0, 1, 1], np.float32), y, X_aux=A)  # a constant column
+
+
+def test_8_bit_images_beside_floats_of_another_range(images):
+    X, y, A = images
+    for fitted_on in (X / 127.5 - 3, X.astype(np.float32)):
+        with pytest.raises(ValueError, match="X_aux holds 8-bit ones.*convert them as X was"):
+            detector().fit(fitted_on, y, X_aux=A)
+        learner = detector().fit(fitted_on, y, X_aux=fitted_on[:9])
+        with pytest.raises(ValueError, match="X holds 8-bit ones"):
+            learner.predict(X)
+
+
+def test_a_little_beyond_the_unit_range_is_noise(images):
+    X, y, A = images
+    noisy = X / 255 + np.random.default_rng(0).normal(0, 0.05, X.shape)
+    learner = detector().fit(X, y, X_aux=A)
+    assert learner.predict(noisy).shape == (24,)
+    assert detector().fit(noisy, y, X_aux=A).predict(X).shape == (24,)
+
+
+@pytest.mark.parametrize("as_labels", [list, pd.Series, lambda y: np.array(y, object)])
+def test_the_string_minus_one_is_no_mark(table, as_labels):
+    X, _, A = table
+    with pytest.raises(TypeError, match="y holds the string '-1'"):
+        detector().fit(X, as_labels(["ant", "bee", "-1"] * 20), X_aux=A)
+
+
+def test_missing_pandas_labels(table):
+    X, _, A = table
+    with pytest.raises(ValueError, match="y has missing labels"):
+        detector().fit(X, np.array(["ant", "bee", pd.NA] * 20, object), X_aux=A)
+
+
+def test_integer_labels_in_an_object_array(table):
+    X, y, A = table
+    marked = np.r_[y, np.full(len(A), -1)]
+    fitted = detector().fit(np.r_[X, A], marked.astype(object))
+    assert fitted.classes_.tolist() == [0, 1, 2]
+    expected = detector().fit(np.r_[X, A], marked).score_samples(X)
+    np.testing.assert_array_equal(fitted.score_samples(X), expected)
+
+
+@pytest.mark.parametrize(
+    ("items", "error", "message"),
+    [
+        (lambda A: torch.from_numpy(A).float(), ValueError, "X_aux holds floats from .* to 2"),
+        (lambda A: torch.from_numpy(A).long(), TypeError, "X_aux holds images of int64"),
+    ],
+)
+def test_images_in_a_dataset_are_read_as_those_of_an_array(images, items, error, message):
+    X, y, A = images
+    with pytest.raises(error, match=message):
+        detector().fit(X, y, X_aux=TensorDataset(items(A)))
+    late = Broken(A, items(A)[0])  # the last item alone
+    with pytest.raises((error, RuntimeError), match=f"{message}|stack|dtype"):
+        detector(outlier_ratio=4).fit(X, y, X_aux=late)
+
+
+def test_a_dataset_in_a_tuple_as_the_second_argument_is_not_read_whole(table):
+    X, _, A = table
+    many = Reads(np.tile(A, (100, 1)), False)
+    fitted = detector(max_epochs=1, outlier_ratio=1).fit(X, (many,))
+    assert fitted.classes_ is None
+    assert len(many.asked) <= len(X) + 1
+    np.testing.assert_array_equal(scores(X, (A.tolist(),)), scores(X, A))
+
+
+def test_empty_lists_are_empty_parts(table):
+    X, y, A = table
+    np.testing.assert_array_equal(scores(X, y, X_aux=(A, [])), scores(X, y, X_aux=A))
+    with pytest.raises(ValueError, match="X_aux holds no outliers"):
+        detector().fit(X, y, X_aux=[])
+
+
+def test_float_tokens_in_object_arrays_and_datasets(table):
+    X, y, A = table
+    with pytest.raises(TypeError, match="dtype='int64' needs X to hold integers"):
+        detector(dtype="int64").fit(X.astype(object), y, X_aux=A)
+    with pytest.raises(TypeError, match="dtype='int64' needs X_aux to hold integers"):
+        detector(dtype="int64").fit(
+            X.astype(int), y, X_aux=TensorDataset(torch.from_numpy(A))
+        )

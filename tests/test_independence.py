@@ -1,6 +1,7 @@
 """A fit touches nothing but its detector, and all that it does follows from its arguments."""
 
 import copy
+import os
 import threading
 
 import numpy as np
@@ -548,3 +549,26 @@ def test_a_diverging_training_names_the_rate_it_ran_at(table):
             optimizer="sgd", optimizer__lr=10000.0, schedule="constant",
             **(FAST | {"max_epochs": 50}),
         ).fit(100 * X, y, X_aux=100 * A)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX systems fork")
+def test_a_process_forked_during_a_fit_can_take_the_lock():
+    from skood._locks import TORCH_RANDOM
+
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with TORCH_RANDOM:
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if TORCH_RANDOM.acquire(timeout=5) else 1)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -336,8 +336,11 @@ def test_ranges_refuse_what_they_cannot_read(make):
 def test_ranges_refuse_wrong_sizes():
     with pytest.raises(ValueError, match="width must be positive, got 0"):
         outliers.box(np.zeros((3, 2)), width=0)
-    with pytest.raises(ValueError, match="factors must be two increasing positive numbers"):
-        outliers.stretched(np.zeros((3, 2)), factors=(3, 2))
+    for factors in ((3, 2), 2.0, (0, 1), (1, 2, 3)):
+        with pytest.raises(ValueError, match="factors must be two increasing positive numbers"):
+            outliers.stretched(np.zeros((3, 2)), factors=factors)
+    with pytest.raises(ValueError, match="n must be a positive integer, got 1.5"):
+        outliers.synthetic_like(np.zeros((3, 2)), 1.5)
 
 
 def test_like_images_of_8_bits_and_in_the_unit_range():
@@ -468,3 +471,10 @@ def test_synthetic_like_needs_samples():
             outliers.synthetic_like(X)
     with pytest.raises(ValueError, match="n must be a positive integer, got 0"):
         outliers.synthetic_like(images(), n=0)
+
+
+@pytest.mark.parametrize("make", [outliers.box, outliers.stretched])
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float16, 3e4), (np.float32, 1e38)])
+def test_ranges_end_at_the_largest_number_of_the_dtype(make, dtype, scale):
+    X = (np.random.default_rng(0).uniform(-1, 1, size=(200, 3)) * scale).astype(dtype)
+    assert np.isfinite(make(X, random_state=0)).all()

@@ -574,3 +574,35 @@ def test_an_instance_takes_no_options(table):
 def test_a_parameter_that_another_detector_has(table):
     with pytest.raises(ValueError, match="'score' is not a parameter of EnergyExposureDetector"):
         EnergyExposureDetector().set_params(score="msp")
+
+
+class Sharper(EnergyExposureDetector):
+    """A user's own method: one parameter more, the others handed on."""
+
+    def __init__(self, module=None, *, gamma=1.0, **kwargs):
+        super().__init__(module, **kwargs)
+        self.gamma = gamma
+
+
+class Uniform(OutlierExposureDetector):
+    """A subclass of a detector with a hidden parameter."""
+
+    def __init__(self, module=None, **kwargs):
+        super().__init__(module, **kwargs)
+
+
+def test_a_subclass_that_hands_parameters_on_keeps_them(table):
+    X, y, A, B = table
+    own = Sharper(gamma=2.0, module__hidden=(5,), **FAST)
+    assert clone(own).get_params() == own.get_params()
+    assert clone(own).get_params()["max_epochs"] == FAST["max_epochs"]
+    assert own.set_params(beta=0.3, gamma=3.0).get_params()["beta"] == 0.3
+    plain = EnergyExposureDetector(beta=0.3, module__hidden=(5,), **FAST).fit(X, y, X_aux=A)
+    np.testing.assert_array_equal(own.fit(X, y, X_aux=A).score_samples(B), plain.score_samples(B))
+    with pytest.raises(ValueError, match="'lr' parameter of Sharper"):
+        Sharper(lr=-1).fit(X, y, X_aux=A)
+    uniform = clone(Uniform(score="uniform", **FAST))
+    assert uniform.get_params()["score"] == "uniform"
+    uniform.fit(X, y, X_aux=A)
+    with pytest.raises(TypeError, match="'gama' is not a parameter of Sharper.*'gamma'"):
+        Sharper(gama=1).fit(X, y, X_aux=A)

@@ -22,11 +22,14 @@ class OutlierPool:
         Each of shape (n_i, *input_shape).
     dtype : {"float32", "float64", "int64"}
         What rows are converted to where the sources' dtypes differ.
+    check : callable, default=None
+        Called with each batch of items that is read from a Dataset.
     """
 
-    def __init__(self, sources, dtype="float32"):
+    def __init__(self, sources, dtype="float32", check=None):
         self.sources = tuple(sources)
         self.dtype = dtype
+        self.check = check
         self.starts = np.cumsum([0, *map(len, self.sources)])
 
     def __len__(self):
@@ -46,7 +49,12 @@ class OutlierPool:
 
     def _read(self, s, index):
         source = self.sources[s]
-        return _read_items(source, index) if isinstance(source, Dataset) else rows(source, index)
+        if not isinstance(source, Dataset):
+            return rows(source, index)
+        batch = _read_items(source, index)
+        if self.check is not None:
+            self.check(batch)
+        return batch
 
     def draw(self, n, rng):
         """Draw ``n`` row numbers without replacement; a pool that is too small is used again."""

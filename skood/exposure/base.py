@@ -121,11 +121,12 @@ class BaseExposureDetector(BaseDetector):
 
     def _loader(self, data, pool, rng):
         options = _without_prefix(self._options("iterator_train__"))
-        check_options("iterator_train", batches, options, n_positional=0)
-        sixteenth = int(np.clip(len(data.x_in) // 16, 8, 64))
+        check_options("iterator_train", training_loader, options, n_positional=0)
+        n = len(data.x_in)
+        automatic = max(int(np.clip(n // 16, 8, 64)), min(n // 256, 128))
         return PairedLoader(
             data.x_in, data.y_in, pool,
-            batch_size=sixteenth if self.batch_size == "auto" else self.batch_size,
+            batch_size=automatic if self.batch_size == "auto" else self.batch_size,
             outlier_ratio=self.outlier_ratio, rng=rng, augment=self.augment, dtype=self.dtype,
             **options,
         )
@@ -147,7 +148,7 @@ def _cross_entropy(logits_in, y_in, logits_out):
     return F.cross_entropy(logits_in, y_in)
 
 
-def batches(shuffle=True, drop_last=False):
+def training_loader(shuffle=True, drop_last=False):
     """Name what users may set of ``PairedLoader``, as ``iterator_train__*``."""
 
 

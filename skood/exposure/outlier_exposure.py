@@ -35,7 +35,7 @@ class OutlierExposureDetector(BaseExposureDetector):
         ``max_epochs``, none for a trained ``module``.
     batch_size : int or "auto", default="auto"
         In-distribution rows in a training batch. ``"auto"``: a sixteenth of them, from 8 to 64, so
-        that an epoch of a small table has steps enough to learn.
+        that an epoch of a small table has steps enough to learn; up to 128 of many rows.
     outlier_ratio : float, default=2.0
         Outliers beside each in-distribution row of a batch.
     optimizer : {"adamw", "sgd"} or type, default="adamw"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._inputs import as_generator
+from ._inputs import as_generator, check_size
 from .procedural import procedural
 from .ranges import box, stretched
 from .tables import permute_columns
@@ -69,7 +69,7 @@ def synthetic_like(X, n=None, random_state=None):
 
 
 def _like_table(X, n, rng):
-    n = max(len(X), FEWEST_ROWS) if n is None else n
+    n = max(len(X), FEWEST_ROWS) if n is None else check_size(n, X.shape[1])[0]
     kinds = (permute_columns, box, stretched) if X.dtype.kind == "f" else (permute_columns,)
     if X.shape[1] == 1:
         kinds = kinds[1:] or kinds  # the permutation of a single column is the column itself

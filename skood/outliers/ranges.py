@@ -55,9 +55,9 @@ def box(X, n=None, *, width=2.0, random_state=None):
     X, rng = _read_table(X), as_generator(random_state)
     _check_positive("width", width)
     size = check_size(len(X) if n is None else n, X.shape[1])
-    low, high = X.min(axis=0), X.max(axis=0)
-    middle, half = low / 2 + high / 2, high / 2 - low / 2  # halved first: no overflow
-    return (middle + width * half * rng.uniform(-1, 1, size=size)).astype(X.dtype, copy=False)
+    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
+    middle, half = low / 2 + high / 2, high / 2 - low / 2
+    return _within(middle + width * half * rng.uniform(-1, 1, size=size), X.dtype)
 
 
 def stretched(X, n=None, *, factors=(1.5, 4.0), random_state=None):
@@ -105,13 +105,18 @@ def stretched(X, n=None, *, factors=(1.5, 4.0), random_state=None):
            [ 2.27, 32.67]])
     """
     X, rng = _read_table(X), as_generator(random_state)
-    low, high = factors
-    if not 0 < low <= high:
+    if np.shape(factors) != (2,) or not 0 < factors[0] <= factors[1]:
         raise ValueError(f"factors must be two increasing positive numbers, got {factors!r}.")
     size = check_size(len(X) if n is None else n, X.shape[1])
     mean = X.mean(axis=0, dtype=np.float64)
     away = X[rng.integers(len(X), size=size[0])] - mean
-    return (mean + away * rng.uniform(low, high, size=(size[0], 1))).astype(X.dtype, copy=False)
+    return _within(mean + away * rng.uniform(*factors, size=(size[0], 1)), X.dtype)
+
+
+def _within(values, dtype):
+    """Convert to a dtype without leaving its range for infinity."""
+    limits = np.finfo(dtype)
+    return values.clip(limits.min, limits.max).astype(dtype, copy=False)
 
 
 def _read_table(X):
