@@ -498,6 +498,9 @@ def test_a_little_beyond_the_unit_range_is_noise(images):
     noisy = X / 255 + np.random.default_rng(0).normal(0, 0.05, X.shape)
     learner = detector().fit(X, y, X_aux=A)
     assert learner.predict(noisy).shape == (24,)
+    assert learner.predict(np.random.default_rng(0).normal(size=X.shape)).shape == (24,)
+    centred = (X / 255 - 0.5) * 0.8  # no 8-bit images anywhere: any range goes
+    assert detector().fit(centred, y, X_aux=3 * centred).predict(5 * centred).shape == (24,)
     assert detector().fit(noisy, y, X_aux=A).predict(X).shape == (24,)
 
 

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.nn import functional as F
 
+from ..arguments import read_training_data
 from ..base import BaseDetector
 from ..engine.build import build_module, check_device, check_options
 from ..engine.inputs import rows, to_input
@@ -17,7 +18,7 @@ from ..engine.net import OPTIMIZERS, train
 from ..engine.pool import OutlierPool
 from ..engine.randomness import seeded
 from ..outliers.like import synthetic_like
-from ..validation import read_training_data, warn_about_scales
+from ..validation import warn_about_scales
 
 _N_EXAMPLE = 2  # rows that a new network is tried on
 
