@@ -5,6 +5,13 @@ import torch
 
 torch.set_num_threads(1)  # the suite runs in parallel processes; more threads only fight over cores
 
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Start every test from one state: nets that tests build themselves are the same each time."""
+    torch.manual_seed(0)
+
+
 UNEXPLAINED = {"", "unconditional skip", "Skipped"}
 
 
