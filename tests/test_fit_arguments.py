@@ -538,7 +538,7 @@ def test_images_in_a_dataset_are_read_as_those_of_an_array(images, items, error,
     with pytest.raises(error, match=message):
         detector().fit(X, y, X_aux=TensorDataset(items(A)))
     late = Broken(A, items(A)[0])  # the last item alone
-    with pytest.raises((error, RuntimeError), match=f"{message}|stack|dtype"):
+    with pytest.raises(error, match=message):
         detector(outlier_ratio=4).fit(X, y, X_aux=late)
 
 
