@@ -18,6 +18,7 @@ def pgd_linf(
     bounds=(0, 1),
     round_to=None,
     generator=None,
+    n_restarts=1,
 ):
     """Maximise an objective over the L-infinity ball around each sample by projected ascent.
 
@@ -45,12 +46,15 @@ def pgd_linf(
         start and, in the end, the best perturbation; iterates in between are not rounded. Where x
         is off the grid, clipping to `bounds` afterwards may leave the grid. None: no rounding.
     generator : torch.Generator, default=None
-        On x's device; draws the start. None: the global generator of torch.
+        Draws the starts, sample by sample: calls on consecutive batches with one generator of the
+        CPU, wherever x lies, draw what one call would. None: the global generator of torch.
+    n_restarts : int, default=1
+        Number of runs, at least 1. `start`, if given, begins the first; all others draw theirs.
 
     Returns
     -------
     torch.Tensor of x's shape and dtype
-        For each sample, the iterate of the largest objective among the clean sample, the start
+        For each sample, the iterate of the largest objective among the clean sample, the starts
         and the results of all steps, so never one below the clean sample. The earliest wins ties.
 
     Raises
@@ -73,7 +77,9 @@ def pgd_linf(
     `bounds` of ``x + delta``; a coordinate of zero gradient stays. An attack is one forward pass of
     the clean samples (spared where the start is 0), one forward and backward pass a step, one
     forward pass of the last iterate and, with `round_to`, one of the rounded result, which gives
-    way to the clean sample where rounding took it below.
+    way to the clean sample where rounding took it below. Every run of `n_restarts` costs as much,
+    save the pass of the clean samples, and its result, rounded, replaces that of an earlier one
+    where it is strictly better.
 
     Evaluations in the literature round start and result: `round_to` alone. ATOM's attack in
     training rounds the start only: ``start=random_start(x, eps, 1 / 255, generator)`` and no
@@ -100,18 +106,23 @@ def pgd_linf(
     tensor([[0.6000, 0.4000, 1.0000]])
     """
     _check_attack(x, eps, step_size, n_steps, round_to, generator)
+    _check_integer("n_restarts", n_restarts, 1)
     if n_steps == 0 or x.numel() == 0:
         return x
     x = x.detach()
-    low, high = _reach(x, eps, bounds)
-    if start is None:
-        start = random_start(x, eps, round_to, generator)
-    delta = _check_start(start, x).clamp(low, high)
-    best, clean_value = _climb(objective, x, delta, step_size, n_steps, (low, high), bounds)
-    if round_to is not None:
-        rounded = _round(best, round_to, eps).clamp(low, high)
-        value = _evaluate(objective, _move(x, rounded, bounds))[0]
-        best = torch.where(_as_rows(value >= clean_value, x), rounded, 0.0)
+    reach = _reach(x, eps, bounds)
+    best, best_value, clean_value = None, None, None
+    for delta in _starts(x, eps, start, round_to, generator, n_restarts):
+        delta, value, clean_value = _climb(
+            objective, x, delta.clamp(*reach), clean_value, step_size, n_steps, reach, bounds
+        )
+        if round_to is not None:
+            rounded = _round(delta, round_to, eps).clamp(*reach)
+            value = _evaluate(objective, _move(x, rounded, bounds))[0]
+            delta, value = _choose(value >= clean_value, (rounded, value), (0.0, clean_value))
+        if best is not None:  # strictly better: ties leave the earlier run's
+            delta, value = _choose(value > best_value, (delta, value), (best, best_value))
+        best, best_value = delta, value
     return _move(x, best, bounds)
 
 
@@ -128,7 +139,8 @@ def random_start(x, eps, round_to=None, generator=None):
         Distance of the grid's points, in units of x. None: no rounding. As in the published
         attacks the outermost points get half the probability of the others.
     generator : torch.Generator, default=None
-        On x's device. None: the global generator of torch.
+        Draws on its own device, of the same start on every other one. None: the global generator
+        of torch for x's device.
 
     Returns
     -------
@@ -156,29 +168,44 @@ def random_start(x, eps, round_to=None, generator=None):
     tensor([[ 0,  4, -7, -6]], dtype=torch.int32)
     """
     _check_attack(x, eps, 1.0, 0, round_to, generator)
-    unit = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    device = x.device if generator is None else generator.device
+    unit = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=device).to(x.device)
     start = (2 * unit - 1) * eps
     return start if round_to is None else _round(start, round_to, eps)
 
 
-def _climb(objective, x, delta, step_size, n_steps, reach, bounds):
-    """Return the best perturbation met on the way, and the objective of the clean samples."""
-    best, best_value = torch.zeros_like(x), None
-    if delta.any():
-        best_value = _evaluate(objective, x)[0]
-    clean_value = best_value
+def _starts(x, eps, start, round_to, generator, n_restarts):
+    """Return the perturbation each run begins with."""
+    given = [] if start is None else [_check_start(start, x)]
+    n_drawn = n_restarts - len(given)
+    if n_drawn == 0:
+        return given
+    # Runs along the second axis, so that the draws of a sample follow those of the one before.
+    several = x.unsqueeze(1).expand(-1, n_drawn, *x.shape[1:])
+    return given + list(random_start(several, eps, round_to, generator).unbind(1))
+
+
+def _climb(objective, x, delta, clean_value, step_size, n_steps, reach, bounds):
+    """Return the best perturbation met on the way, its objective, and that of the clean samples."""
+    if clean_value is None and delta.any():
+        clean_value = _evaluate(objective, x)[0]
+    best, best_value = torch.zeros_like(x), clean_value
     for i in range(n_steps + 1):
         climbs = i < n_steps
         value, gradient = _evaluate(objective, _move(x, delta, bounds), with_gradient=climbs)
         if best_value is None:  # the start is the clean sample
             best_value = clean_value = value
         # Strictly better, as in the released code: ties and NaN never replace an earlier iterate.
-        better = value > best_value
-        best = torch.where(_as_rows(better, x), delta, best)
-        best_value = torch.where(better, value, best_value)
+        best, best_value = _choose(value > best_value, (delta, value), (best, best_value))
         if climbs:
             delta = (delta + step_size * gradient.sign()).clamp(*reach)
-    return best, clean_value
+    return best, best_value, clean_value
+
+
+def _choose(better, one, other):
+    """Return the perturbation and the objective of `one` where it is better, else of `other`."""
+    rows = better.view(-1, *[1] * (one[0].ndim - 1))
+    return torch.where(rows, one[0], other[0]), torch.where(better, one[1], other[1])
 
 
 def _evaluate(objective, x, with_gradient=False):
@@ -231,17 +258,19 @@ def _round(delta, round_to, eps):
     return torch.round(delta / round_to).clamp_(-n_levels, n_levels) * round_to
 
 
-def _as_rows(flags, x):
-    """Give one flag a sample the number of dimensions of x."""
-    return flags.reshape(-1, *[1] * (x.ndim - 1))
-
-
 def _check_number(name, value, lowest, strict):
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}.")
     if not math.isfinite(value) or value < lowest or (strict and value == lowest):
         sign = "above" if strict else "at least"
         raise ValueError(f"{name} must be finite and {sign} {lowest}, got {value}.")
+
+
+def _check_integer(name, value, lowest):
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if value < lowest:
+        raise ValueError(f"{name} must be at least {lowest}, got {value}.")
 
 
 def _check_attack(x, eps, step_size, n_steps, round_to, generator):
@@ -253,10 +282,7 @@ def _check_attack(x, eps, step_size, n_steps, round_to, generator):
         raise ValueError("x must have shape (n, ...), got a tensor without dimensions.")
     _check_number("eps", eps, 0, strict=False)
     _check_number("step_size", step_size, 0, strict=True)
-    if isinstance(n_steps, bool) or not isinstance(n_steps, Integral):
-        raise TypeError(f"n_steps must be an integer, got {n_steps!r}.")
-    if n_steps < 0:
-        raise ValueError(f"n_steps must be at least 0, got {n_steps}.")
+    _check_integer("n_steps", n_steps, 0)
     if round_to is not None:
         _check_number("round_to", round_to, 0, strict=True)
     if generator is not None and not isinstance(generator, torch.Generator):

@@ -31,6 +31,10 @@ def outlier_loss(net):
     return lambda x: -torch.log_softmax(net(x), dim=1)[:, -1]
 
 
+def rugged(x):
+    return torch.sin(400 * x).sum(dim=1)
+
+
 def uniform_loss(net):
     return lambda x: -torch.log_softmax(net(x), dim=1).mean(dim=1)
 
@@ -97,9 +101,6 @@ def test_no_perturbation_leaves_the_ball_or_the_bounds(bounds, round_to):
 def test_the_objective_is_never_below_that_of_the_clean_samples(round_to):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(200, 4, generator=generator, dtype=torch.float64)
-
-    def rugged(x):
-        return torch.sin(400 * x).sum(dim=1)
 
     adv = pgd_linf(rugged, x, 8 * PX, 5 * PX, 3, round_to=round_to, generator=generator)
     assert (rugged(adv) >= rugged(x)).all()
@@ -201,6 +202,76 @@ def test_the_start_is_uniform_and_rounded_on_demand():
     assert len(rounded.unique()) == 17
 
 
+@pytest.mark.parametrize("cut", [1, 3, 7])
+@pytest.mark.parametrize("n_restarts", [1, 3])
+def test_batches_of_one_generator_draw_what_one_call_does(n_restarts, cut):
+    x = golden("x", torch.float32)
+
+    def attack(x, generator):
+        # No step is allowed to move: the results are starts.
+        return pgd_linf(
+            lambda x: x.flatten(1).sum(1), x, 8 * PX, 1e-30, 1, round_to=PX, generator=generator,
+            n_restarts=n_restarts,
+        )
+
+    whole = attack(x, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(torch.cat([attack(part, generator) for part in x.split(cut)]), whole)
+    assert not torch.equal(whole, x)
+
+
+@pytest.mark.parametrize("round_to", [None, 3 * PX])
+@pytest.mark.parametrize("given", [False, True])
+def test_more_restarts_find_more_and_never_less(given, round_to):
+    x = torch.rand(200, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    start = torch.full_like(x, 2 * PX) if given else None
+
+    def attack(n_restarts, generator=None):
+        generator = generator or torch.Generator().manual_seed(0)
+        return pgd_linf(
+            rugged, x, 8 * PX, PX, 3, start, round_to=round_to, generator=generator,
+            n_restarts=n_restarts,
+        )
+
+    if given:  # the first run is that of the start, whatever is drawn for the others
+        drawn = random_start(x, 8 * PX, round_to, torch.Generator().manual_seed(0))
+        runs = [attack(1), pgd_linf(rugged, x, 8 * PX, PX, 3, drawn, round_to=round_to)]
+    else:
+        starts = random_start(
+            x[:, None].expand(-1, 2, -1), 8 * PX, round_to, torch.Generator().manual_seed(0)
+        )
+        runs = [
+            pgd_linf(rugged, x, 8 * PX, PX, 3, each, round_to=round_to) for each in starts.unbind(1)
+        ]
+    values = torch.stack([rugged(run) for run in runs])
+    best = torch.where((values[1] > values[0])[:, None], runs[1], runs[0])
+    assert torch.equal(attack(2), best)
+    assert (values[1] > values[0]).any() and (values[1] < values[0]).any()
+
+
+def test_a_tie_leaves_the_result_of_the_earlier_run():
+    x = torch.full((1, 1), 0.5)
+    start = torch.full_like(x, -0.125)
+    generator = torch.Generator().manual_seed(0)
+    # Two peaks of one height: the first run begins on the lower, some others end on the upper.
+    adv = pgd_linf(
+        lambda x: (x[:, 0] - 0.5).abs(), x, 0.125, 0.125, 3, start,
+        generator=generator, n_restarts=20,
+    )
+    assert torch.equal(adv, x + start)
+
+
+def test_restarts_evaluate_the_clean_samples_once():
+    passes = []
+
+    def objective(x):
+        passes.append(x)
+        return x.sum(dim=1)
+
+    pgd_linf(objective, torch.full((2, 3), 0.5), 0.1, 0.01, 4, round_to=PX, n_restarts=3)
+    assert len(passes) == 1 + 3 * (4 + 2)
+
+
 @pytest.mark.parametrize("grad_enabled", [True, False])
 def test_nothing_but_the_result_changes(grad_enabled):
     net = build_net("lin", torch.float32)
@@ -238,6 +309,8 @@ X = torch.full((2, 3), 0.5)
         ({"step_size": 0}, ValueError, "step_size must be finite and above 0"),
         ({"step_size": float("inf")}, ValueError, "step_size"),
         ({"n_steps": 1.0}, TypeError, "n_steps must be an integer"),
+        ({"n_restarts": 2.0}, TypeError, "n_restarts must be an integer, got 2.0"),
+        ({"n_restarts": 0}, ValueError, "n_restarts must be at least 1, got 0"),
         ({"n_steps": -1}, ValueError, "n_steps must be at least 0"),
         ({"round_to": 0}, ValueError, "round_to must be finite and above 0"),
         ({"generator": 0}, TypeError, "generator must be a torch.Generator"),
