@@ -5,8 +5,9 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ._curve import Curve, check_scores
+from ._curve import Curve
 from ._protocols import check_positive, check_protocol, check_tpr, summarise
+from ._sets import check_detector, check_set_scores, frame, named_sets, with_mean
 
 
 def ood_report(
@@ -96,7 +97,7 @@ def ood_report(
     rules = check_protocol(protocol)
     positive, tpr = check_positive(positive, rules), check_tpr(tpr)
     n_bootstrap, level = _check_bootstrap(n_bootstrap, confidence_level)
-    sets = _named_sets(X_ood)
+    sets = named_sets(X_ood)
     scores_in = np.sort(_score(detector, X_in, "X_in"))
     curves = [
         Curve.from_sorted(scores_in, np.sort(_score(detector, X, f"X_ood[{name!r}]")))
@@ -118,15 +119,7 @@ def ood_report(
         "n_bootstrap": n_bootstrap,
         "confidence_level": level,
     }
-    return _frame(columns, [*sets, "mean"], attrs)
-
-
-def _frame(columns, names, attrs):
-    import pandas as pd  # only a report needs it: importing skood stays light
-
-    report = pd.DataFrame(columns, index=names)
-    report.attrs.update(attrs)
-    return report
+    return frame(columns, [*sets, "mean"], attrs)
 
 
 def _check_bootstrap(n_bootstrap, level):
@@ -137,25 +130,11 @@ def _check_bootstrap(n_bootstrap, level):
     return int(n_bootstrap), float(level)
 
 
-def _named_sets(X_ood):
-    sets = dict(X_ood) if isinstance(X_ood, dict) else {"ood": X_ood}
-    if not sets:
-        raise ValueError("X_ood is empty; pass at least one out-of-distribution set.")
-    if "mean" in sets:
-        raise ValueError("X_ood must not name a set 'mean': the report's last row has that name.")
-    return sets
-
-
 def _score(detector, X, name):
-    if detector is not None and not hasattr(detector, "score_samples"):
-        raise TypeError(
-            "detector must have score_samples (higher = more in-distribution), got "
-            f"{type(detector).__name__}; pass None to report on scores."
-        )
-    scores = check_scores(X if detector is None else detector.score_samples(X), f"scores of {name}")
-    if len(scores) == 0:
-        raise ValueError(f"{name} is empty; pass at least one row.")
-    return scores
+    if detector is None:
+        return check_set_scores(X, name)
+    check_detector(detector, "; pass None to report on scores")
+    return check_set_scores(detector.score_samples(X), name)
 
 
 def _accuracy(detector, X_in, y_in):
@@ -179,22 +158,17 @@ def _columns(curves, metrics, n_bootstrap, level, random_state):
     """Point values, and their intervals beside them, of every set and of the mean."""
     points = [metrics(curve) for curve in curves]
     names = list(points[0])
-    values = _with_mean(np.array([list(point.values()) for point in points]))
+    values = with_mean(np.array([list(point.values()) for point in points]))
     columns = dict(zip(names, values.T, strict=True))
     if n_bootstrap == 0:
         return columns
-    replicates = _with_mean(_bootstrap(curves, metrics, n_bootstrap, random_state))
+    replicates = with_mean(_bootstrap(curves, metrics, n_bootstrap, random_state))
     low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
     bounded = {}
     for j, name in enumerate(names):
         bounded[name] = columns[name]
         bounded[f"{name}_low"], bounded[f"{name}_high"] = low[:, j], high[:, j]
     return bounded
-
-
-def _with_mean(values):
-    """Append the unweighted mean over the sets, the next to last axis."""
-    return np.concatenate([values, values.mean(axis=-2, keepdims=True)], axis=-2)
 
 
 def _bootstrap(curves, metrics, n_bootstrap, random_state):
