@@ -106,6 +106,13 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
     def _score(self, logits):
         """Return the score of each row of logits, higher = more in-distribution."""
 
+    def _objective(self, logits):
+        """Return what an attack on the score climbs: a differentiable function that rises with it.
+
+        The score itself, unless that saturates where the network is sure: there its gradient is 0.
+        """
+        return self._score(logits)
+
     def _score_checked(self, X):
         return self._finite_scores(predict_logits(self.module_, X, self.dtype))
 

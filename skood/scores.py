@@ -46,18 +46,21 @@ def _check_logits(logits):
 
 
 @_array_or_tensor
-def msp(logits):
+def msp(logits, log_odds=False):
     """Maximum softmax probability.
 
     Parameters
     ----------
     logits : array-like or torch.Tensor of shape (n, K)
         Unnormalised log-probabilities of the K classes.
+    log_odds : bool, default=False
+        Whether to return the probability's log-odds instead: the same order, but it never
+        saturates, so an attack on the score always finds a way up. Needs two classes.
 
     Returns
     -------
     ndarray or torch.Tensor of shape (n,)
-        In [1/K, 1].
+        In [1/K, 1], or any real number for log-odds.
 
     Raises
     ------
@@ -88,9 +91,17 @@ def msp(logits):
     >>> msp(np.log([[1.0, 3.0], [1.0, 1.0]]))
     array([0.75, 0.5 ])
     """
+    if log_odds:
+        return _log_odds(logits, logits.argmax(dim=1, keepdim=True))
     # softmax divides exp(logits - max) by its sum: the log-sum-exp form without its rounding at
     # 1e8.
     return torch.softmax(logits, dim=1).amax(dim=1)
+
+
+def _log_odds(logits, index):
+    """Return log(p / (1 - p)) of one class a row, index of shape (n, 1)."""
+    others = logits.scatter(1, index, -torch.inf).logsumexp(dim=1)
+    return logits.gather(1, index)[:, 0] - others
 
 
 @_array_or_tensor
@@ -225,18 +236,21 @@ def uniform(logits):
 
 
 @_array_or_tensor
-def abstention(logits):
+def abstention(logits, log_odds=False):
     """Minus the probability of the last class, which stands for outliers.
 
     Parameters
     ----------
     logits : array-like or torch.Tensor of shape (n, K + 1)
         Unnormalised log-probabilities of K classes and, last, of the outliers' class.
+    log_odds : bool, default=False
+        Whether to return the log-odds of not being an outlier, ``log((1 - p_K) / p_K)``: the same
+        order, but it never saturates, so an attack on the score always finds a way up.
 
     Returns
     -------
     ndarray or torch.Tensor of shape (n,)
-        In [-1, 0].
+        In [-1, 0], or any real number for log-odds.
 
     Raises
     ------
@@ -265,4 +279,6 @@ def abstention(logits):
     >>> abstention(np.log([[1.0, 3.0], [1.0, 1.0]]))
     array([-0.75, -0.5 ])
     """
+    if log_odds:
+        return logits[:, :-1].logsumexp(dim=1) - logits[:, -1]
     return -torch.softmax(logits, dim=1)[:, -1]

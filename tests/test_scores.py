@@ -117,3 +117,16 @@ def test_energy_refuses_a_temperature_that_is_not_positive(temperature):
 def test_what_is_not_a_matrix_of_numbers_is_refused(score, logits, error):
     with pytest.raises(error, match="logits must"):
         score(logits)
+
+
+@pytest.mark.parametrize("name", ["msp", "abstention"])
+def test_log_odds_keep_the_order_and_never_saturate(name):
+    score, logits = getattr(scores, name), GOLDEN["logits_test"]
+    p = np.abs(score(logits))
+    expected = np.log(p / (1 - p)) * (1 if name == "msp" else -1)
+    np.testing.assert_allclose(score(logits, log_odds=True), expected, rtol=1e-9, atol=1e-9)
+    sure = torch.tensor([[0.0, 1.0, 200.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(score(sure).sum(), sure)
+    assert not gradient.any()  # the score is flat here, in single precision
+    (gradient,) = torch.autograd.grad(score(sure, log_odds=True).sum(), sure)
+    assert gradient[0, 2].abs() == 1

@@ -35,6 +35,18 @@ class Progress(Callback):
             )
 
 
+class Record(Callback):
+    """Writes into the history what there is to say of the outliers that were chosen."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def on_epoch_end(self, net, **kwargs):
+        """Add a column for each thing recorded."""
+        for name, value in self.loader.choose.record.items():
+            net.history.record(name, value)
+
+
 def cosine(n_steps):
     """Return the schedule that falls to zero over the steps, half a cosine."""
     return LRScheduler(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .inputs import augmentation, join, rows, to_input
+from .selection import RandomSelection
 
 
 @dataclass
@@ -43,6 +44,12 @@ class PairedLoader:
         Whether to re-order the in-distribution rows at every pass.
     drop_last : bool, default=False
         Whether to leave out rows so that every batch has ``batch_size`` of them.
+
+    Attributes
+    ----------
+    choose : callable
+        ``choose(n) -> row numbers of shape (n,)``, the outliers of a pass, and ``choose.record``,
+        a dict of what there is to say of them. A method that selects its own replaces it.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class PairedLoader:
         self.batch_size, self.outlier_ratio = batch_size, outlier_ratio
         self.rng, self.augment, self.dtype = rng, augmentation(augment), dtype
         self.shuffle, self.drop_last = shuffle, drop_last
+        self.choose = RandomSelection(pool, rng)
 
     def __len__(self):
         n = len(self.X)
@@ -69,20 +77,35 @@ class PairedLoader:
     def __iter__(self):
         n = len(self.X)
         order = self.rng.permutation(n) if self.shuffle else np.arange(n)
-        if self.drop_last:
-            order = order[: len(self) * self.batch_size]
-        # Evenly, and of two rows at least, outliers included: on one BatchNorm cannot train.
-        batches = np.array_split(order, len(self))
-        outliers = self._outliers([len(batch) for batch in batches])
-        for index, index_out in zip(batches, outliers, strict=True):
+        ends = np.cumsum(self._sizes())
+        outliers = self._outliers()
+        for index, index_out in zip(np.split(order[: ends[-1]], ends[:-1]), outliers, strict=True):
             yield Pair(self._read(index, index_out), len(index)), self.y[index]
 
-    def _outliers(self, sizes):
-        """Draw the whole epoch's outliers at once, so that none comes twice before all have."""
+    def _sizes(self):
+        """Return the in-distribution rows of each batch.
+
+        Evenly, and of two rows at least, outliers included: on one BatchNorm cannot train.
+        """
+        n = len(self.X)
+        if self.drop_last:
+            n = min(n, len(self) * self.batch_size)
+        size, larger = divmod(n, len(self))
+        return [size + 1] * larger + [size] * (len(self) - larger)
+
+    def _sizes_out(self):
+        return [max(1, round(size * self.outlier_ratio)) for size in self._sizes()]
+
+    @property
+    def n_out(self):
+        """Number of outliers in a pass."""
+        return 0 if self.pool is None else sum(self._sizes_out())
+
+    def _outliers(self):
+        """Choose the whole pass's outliers at once."""
         if self.pool is None:
-            return [None] * len(sizes)
-        ends = np.cumsum([max(1, round(size * self.outlier_ratio)) for size in sizes])
-        return np.split(self.pool.draw(int(ends[-1]), self.rng), ends[:-1])
+            return [None] * len(self)
+        return np.split(self.choose(self.n_out), np.cumsum(self._sizes_out())[:-1])
 
     def _read(self, index, index_out):
         x = rows(self.X, index)

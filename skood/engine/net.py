@@ -5,7 +5,15 @@ import torch
 from skorch import NeuralNet
 
 from .build import check_options
-from .callbacks import WITHOUT_SKORCHS_TABLE, Progress, check_names, copied, cosine, stopped_early
+from .callbacks import (
+    WITHOUT_SKORCHS_TABLE,
+    Progress,
+    Record,
+    check_names,
+    copied,
+    cosine,
+    stopped_early,
+)
 
 # "sgd" is the optimizer of all the papers; "adamw" asks less of the learning rate.
 OPTIMIZERS = {
@@ -17,17 +25,21 @@ OPTIMIZERS = {
 class _Net(NeuralNet):
     """skorch's loop around one module; a batch is a ``Pair`` and its in-distribution labels."""
 
-    def __init__(self, module, *, loader, loss, **kwargs):
+    def __init__(self, module, *, loader, loss, perturb, **kwargs):
         super().__init__(module, criterion=torch.nn.Identity, train_split=None, **kwargs)
         self.loader = loader
         self.loss = loss
+        self.perturb = perturb
 
     def get_iterator(self, dataset, training=False):
         return self.loader
 
     def infer(self, x, **fit_params):
+        batch = x.x.to(self.device)
+        if self.perturb is not None:
+            batch = torch.cat([batch[: x.n_in], self.perturb(batch[x.n_in :])])
         # One forward of cat(ID, outliers): separate ones would give BatchNorm two populations.
-        logits = self.module_(x.x.to(self.device))
+        logits = self.module_(batch)
         return logits[: x.n_in], logits[x.n_in :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
@@ -35,8 +47,8 @@ class _Net(NeuralNet):
 
 
 def train(
-    module, loader, loss, *, phase, max_epochs, lr, optimizer, schedule, callbacks, device, verbose,
-    options,
+    module, loader, loss, *, perturb, phase, max_epochs, lr, optimizer, schedule, callbacks, device,
+    verbose, options,
 ):
     """Train ``module`` in place and return its history, one plain dict an epoch.
 
@@ -46,6 +58,8 @@ def train(
     loader : PairedLoader
     loss : callable
         ``loss(logits_in, y_in, logits_out) -> scalar Tensor``.
+    perturb : callable or None
+        ``perturb(x_out) -> Tensor of x_out's shape``: the outliers as the network is to see them.
     phase : str
         What the history calls these epochs.
     max_epochs, lr, optimizer, schedule, callbacks, device, verbose
@@ -63,12 +77,12 @@ def train(
     optimizer, defaults = OPTIMIZERS.get(optimizer, (optimizer, {}))
     given = {k.removeprefix("optimizer__"): v for k, v in options.items() if k.startswith("opt")}
     check_options("optimizer", optimizer, given, n_positional=1)
-    own = [("progress", Progress(phase, max_epochs, verbose))]
+    own = [("progress", Progress(phase, max_epochs, verbose)), ("record", Record(loader))]
     if schedule == "cosine":
         own.append(("schedule", cosine(max_epochs * len(loader))))
     net = _Net(
-        module, loader=loader, loss=loss, optimizer=optimizer, lr=lr, max_epochs=max_epochs,
-        callbacks=own + copied(callbacks, options), device=device, verbose=0,
+        module, loader=loader, loss=loss, perturb=perturb, optimizer=optimizer, lr=lr,
+        max_epochs=max_epochs, callbacks=own + copied(callbacks, options), device=device, verbose=0,
         **{f"optimizer__{name}": value for name, value in defaults.items()}
         | WITHOUT_SKORCHS_TABLE | options,
     )

@@ -6,6 +6,16 @@ from torch.utils.data import Dataset
 
 from .inputs import rows, to_input
 
+_LONGEST_WINDOW = 1024  # rows: long enough to be read in one go, short enough to mix the sources
+_LEAST_WINDOWS = 64  # from as many places of the pool at least
+
+
+def draw(n_rows, n, rng):
+    """Draw ``n`` of ``n_rows`` row numbers without replacement; where they are too few, again."""
+    again, rest = divmod(n, n_rows)
+    passes = [rng.permutation(n_rows) for _ in range(again)]
+    return np.concatenate([*passes, rng.choice(n_rows, size=rest, replace=False)])
+
 
 def sample_of(item):
     """Return the input of a dataset item, which may be ``x`` or ``(x, anything)``, as a tensor."""
@@ -35,6 +45,19 @@ class OutlierPool:
     def __len__(self):
         return int(self.starts[-1])
 
+    def __getitem__(self, index):
+        return self.take(index).numpy()
+
+    @property
+    def shape(self):
+        """Number of rows and the shape of a row."""
+        return (len(self), *self.take(np.array([0])).shape[1:])
+
+    @property
+    def ndim(self):
+        """Number of dimensions, that of the rows included."""
+        return len(self.shape)
+
     def take(self, index):
         """Return the rows ``index`` as one tensor, in that order."""
         source = np.searchsorted(self.starts, index, side="right") - 1
@@ -56,11 +79,20 @@ class OutlierPool:
             self.check(batch)
         return batch
 
-    def draw(self, n, rng):
-        """Draw ``n`` row numbers without replacement; a pool that is too small is used again."""
-        again, rest = divmod(n, len(self))
-        passes = [rng.permutation(len(self)) for _ in range(again)]
-        return np.concatenate([*passes, rng.choice(len(self), size=rest, replace=False)])
+    def windows(self, n, rng):
+        """Draw ``n`` row numbers without replacement, in stretches of neighbours, increasing.
+
+        A file far larger than memory is read so in whole pages, and still from all its parts.
+        """
+        if n == len(self):
+            return np.arange(n)
+        length = int(np.clip(n // _LEAST_WINDOWS, 1, _LONGEST_WINDOW))
+        offset = rng.integers(length)  # of the first window, which the start of the pool cuts
+        n_windows = -(-(len(self) + offset) // length)
+        # Three to spare: the first and the last window may be cut short, and n be no multiple.
+        starts = rng.permutation(n_windows)[: n // length + 3] * length - offset
+        index = (starts[:, None] + np.arange(length)).ravel()
+        return np.sort(index[(index >= 0) & (index < len(self))][:n])
 
 
 def _read_items(dataset, index):

@@ -26,8 +26,9 @@ _N_EXAMPLE = 2  # rows that a new network is tried on
 class BaseExposureDetector(BaseDetector):
     """Base of the methods that train against auxiliary outliers.
 
-    A method differs from its siblings only in the hooks: ``_n_outputs``, ``_prepare``, ``_loss``
-    and ``_score``.
+    A method differs from its siblings only in the hooks: which outliers an epoch keeps
+    (``_selection``), how they are perturbed (``_perturb``), the loss (``_loss``) and the score
+    (``_score``); ``_n_outputs``, ``_read_range`` and ``_prepare`` serve these.
     """
 
     _parameter_constraints = {
@@ -51,8 +52,18 @@ class BaseExposureDetector(BaseDetector):
         """Return the outputs that the network needs."""
         return n_classes
 
+    def _read_range(self, x_in):
+        """Set what depends on X alone, before anything is trained."""
+
     def _prepare(self, x_in, pool, rng):
         """Measure what the loss needs on the network as it is before the method's own epochs."""
+
+    def _selection(self, loader):
+        """Return how the loader is to choose the outliers of an epoch."""
+        return loader.choose
+
+    # A method ``_perturb(self, x_out)``, the outliers as the network is to see them, or None.
+    _perturb = None
 
     @abstractmethod
     def _loss(self, logits_in, y_in, logits_out):
@@ -70,12 +81,18 @@ class BaseExposureDetector(BaseDetector):
             pool = data.pool
             if pool is None and self.max_epochs > 0:
                 pool = self._synthetic_pool(data.x_in, rng)
+            self._read_range(data.x_in)
             self.module_ = self._build(data.x_in).to(self.device)
+            loader = self._loader(data, pool, rng)
+            if loader.n_out and self.max_epochs > 0:
+                # Now, not after the pretraining, one is told of a pool that is too small.
+                loader.choose = self._selection(loader)
             self.history_ = self._pretrain(data, rng)
             if pool is not None:
                 self._prepare(data.x_in, pool, rng)
-                loader = self._loader(data, pool, rng)
-                self.history_ += self._train(loader, self._loss, "exposure", self.max_epochs)
+                self.history_ += self._train(
+                    loader, self._loss, "exposure", self.max_epochs, self._perturb
+                )
         self.n_iter_ = len(self.history_)
         self._check_trained()
         self.module_.eval().requires_grad_(False).zero_grad(set_to_none=True)
@@ -132,9 +149,10 @@ class BaseExposureDetector(BaseDetector):
             **options,
         )
 
-    def _train(self, loader, loss, phase, max_epochs):
+    def _train(self, loader, loss, phase, max_epochs, perturb=None):
         return train(
-            self.module_, loader, loss, phase=phase, max_epochs=max_epochs, lr=self.lr,
+            self.module_, loader, loss, perturb=perturb, phase=phase, max_epochs=max_epochs,
+            lr=self.lr,
             optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
             device=self.device, verbose=self.verbose,
             options=self._options("optimizer__", "callbacks__"),

@@ -176,3 +176,10 @@ class OutlierExposureDetector(BaseExposureDetector):
         if self.classes_ is None:
             return scores.abstention(logits)
         return {"msp": scores.msp, "uniform": scores.uniform}[self._hidden["score"]](logits)
+
+    def _objective(self, logits):
+        if self.classes_ is None:
+            return scores.abstention(logits, log_odds=True)
+        if self._hidden["score"] == "msp":
+            return scores.msp(logits, log_odds=True)
+        return scores.uniform(logits)

@@ -1,0 +1,83 @@
+"""Which outliers an epoch trains on: drawn at random, or chosen by the network itself."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .inference import predict_logits
+from .inputs import Selection
+from .pool import OutlierPool, draw
+
+_QUANTILES = (0, 0.25, 0.5, 0.75, 1)
+
+
+@dataclass
+class RandomSelection:
+    """Draws row numbers of the pool, none twice before all have come."""
+
+    pool: OutlierPool
+    rng: np.random.Generator
+    record: dict = field(default_factory=dict)
+
+    def __call__(self, n):
+        """Return ``n`` row numbers."""
+        return draw(len(self.pool), n, self.rng)
+
+
+@dataclass
+class MinedSelection:
+    """Scores candidates with the network as it is at that moment, and keeps some of them.
+
+    Only row numbers and one confidence a candidate are held: the candidates themselves are read
+    batch by batch, in the order in which they lie in the pool.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+    pool : OutlierPool
+    confidence : callable
+        ``confidence(logits) -> ndarray of shape (n,)``, how surely each is taken for an outlier.
+    select : callable
+        ``select(confidence, n) -> row numbers of shape (n,)`` among the candidates.
+    n_candidates, n_kept : int
+    dtype : {"float32", "float64", "int64"}
+    rng : numpy.random.Generator
+    keeps_index : bool
+        Whether the record is to hold the numbers of the rows kept.
+    record : dict
+        What happened at the last call, for the history.
+    """
+
+    module: Any
+    pool: OutlierPool
+    confidence: Any
+    select: Any
+    n_candidates: int
+    n_kept: int
+    dtype: str
+    rng: np.random.Generator
+    keeps_index: bool = False
+    record: dict = field(default_factory=dict)
+
+    def __call__(self, n):
+        """Return ``n`` row numbers of the pool; if fewer are kept, all come equally often."""
+        start = time.perf_counter()
+        candidates = self.pool.windows(self.n_candidates, self.rng)
+        logits = predict_logits(self.module, Selection(self.pool, candidates), self.dtype)
+        confidence = self.confidence(logits)
+        kept = self.select(confidence, self.n_kept)
+        self.record = {
+            "pool_confidence": _quantiles(confidence),
+            "kept_confidence": _quantiles(confidence[kept]),
+            "selection_dur": time.perf_counter() - start,
+        }
+        if self.keeps_index:
+            self.record["kept_index"] = candidates[kept]
+        return candidates[kept][draw(self.n_kept, n, self.rng)]
+
+
+def _quantiles(values):
+    """Return minimum, quartiles and maximum as plain numbers."""
+    return np.quantile(values, _QUANTILES).tolist()
