@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 
 from ._curve import Curve
 from ._protocols import check_positive, check_protocol, check_tpr, summarise
-from ._sets import check_detector, check_set_scores, frame, named_sets, with_mean
+from ._sets import check_detector, check_set_scores, frame, named_sets
 
 
 def ood_report(
@@ -158,17 +158,22 @@ def _columns(curves, metrics, n_bootstrap, level, random_state):
     """Point values, and their intervals beside them, of every set and of the mean."""
     points = [metrics(curve) for curve in curves]
     names = list(points[0])
-    values = with_mean(np.array([list(point.values()) for point in points]))
+    values = _with_mean(np.array([list(point.values()) for point in points]))
     columns = dict(zip(names, values.T, strict=True))
     if n_bootstrap == 0:
         return columns
-    replicates = with_mean(_bootstrap(curves, metrics, n_bootstrap, random_state))
+    replicates = _with_mean(_bootstrap(curves, metrics, n_bootstrap, random_state))
     low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
     bounded = {}
     for j, name in enumerate(names):
         bounded[name] = columns[name]
         bounded[f"{name}_low"], bounded[f"{name}_high"] = low[:, j], high[:, j]
     return bounded
+
+
+def _with_mean(values):
+    """Append the unweighted mean over the sets, the next to last axis."""
+    return np.concatenate([values, values.mean(axis=-2, keepdims=True)], axis=-2)
 
 
 def _bootstrap(curves, metrics, n_bootstrap, random_state):

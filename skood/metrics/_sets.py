@@ -1,7 +1,5 @@
 """What reports over several out-of-distribution sets share: their doors and their table."""
 
-import numpy as np
-
 from ._curve import check_scores
 
 
@@ -30,11 +28,6 @@ def check_set_scores(scores, name):
     if len(scores) == 0:
         raise ValueError(f"{name} is empty; pass at least one row.")
     return scores
-
-
-def with_mean(values):
-    """Append the unweighted mean over the sets, the next to last axis."""
-    return np.concatenate([values, values.mean(axis=-2, keepdims=True)], axis=-2)
 
 
 def frame(columns, index, attrs):

@@ -1,0 +1,129 @@
+"""The arguments of an evaluation: checked before anything is computed."""
+
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+from torch.utils.data import Dataset
+
+from ..attacks import _check_bounds, _check_integer, _check_number
+from ..metrics._sets import named_sets
+from ..validation import _as_array
+
+ATTACKS = ("natural", "corrupted", "linf", "compositional")
+CORRUPTING = {"corrupted", "compositional"}
+CLIMBING = {"linf", "compositional"}
+_PIXEL = 1 / 255
+
+
+class Samples(NamedTuple):
+    """Rows as an array, and the names of their columns if they came in a frame."""
+
+    X: np.ndarray
+    columns: object = None
+
+    def wrap(self, X):
+        """Return other rows in the container these came in."""
+        if self.columns is None:
+            return X
+        import pandas as pd  # there is a frame, so there is pandas
+
+        return pd.DataFrame(X, columns=self.columns)
+
+
+def check_attacks(attacks):
+    """Return the names of the attacks, each once."""
+    names = [attacks] if isinstance(attacks, str) else list(attacks)
+    for name in names:
+        if name not in ATTACKS:
+            raise ValueError(f"attacks must be among {ATTACKS}, got {name!r}.")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"attacks must be one or more different names of {ATTACKS}, got {names}.")
+    return names
+
+
+def check_sets(X_in, X_ood, attacks, bounds):
+    """Return the out-of-distribution sets as `Samples`, by name."""
+    shape = _check_rows(X_in, "X_in").X.shape[1:]
+    sets = {name: _check_rows(X, f"X_ood[{name!r}]") for name, X in named_sets(X_ood).items()}
+    for name, (X, _) in sets.items():
+        if X.shape[1:] != shape:
+            raise ValueError(
+                f"each sample of X_ood[{name!r}] must have the shape of a sample of X_in, {shape}; "
+                f"got {X.shape[1:]}."
+            )
+        if CLIMBING.intersection(attacks):
+            _check_within(X, bounds, f"X_ood[{name!r}]")
+    wanted = sorted(CORRUPTING.intersection(attacks))
+    if wanted and len(shape) != 3:
+        raise ValueError(
+            f"the attacks {wanted} corrupt images (n, C, H, W), but a sample of X_in has the shape "
+            f"{shape}: leave them out, attacks=('natural', 'linf')."
+        )
+    return sets
+
+
+def _check_rows(X, name):
+    if isinstance(X, Dataset) and not hasattr(X, "shape"):
+        raise TypeError(f"{name} is a torch Dataset; wrap it: skorch.helper.SliceDataset(dataset).")
+    array = np.asarray(X) if hasattr(X, "columns") else _as_array(X)
+    if array.ndim < 2 or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers of shape (n, d) or (n, C, H, W), got {array.dtype} of shape "
+            f"{array.shape}."
+        )
+    if len(array) == 0:
+        raise ValueError(f"{name} is empty; pass at least one row.")
+    return Samples(array, getattr(X, "columns", None))
+
+
+def _check_within(X, bounds, name):
+    low, high = float(X.min()), float(X.max())
+    if X.ndim == 4 and X.dtype == np.uint8:
+        low, high = low / 255, high / 255
+    if bounds is not None and not bounds[0] <= low <= high <= bounds[1]:
+        raise ValueError(
+            f"{name} must lie within bounds={tuple(bounds)}, got values from {low:.6g} to "
+            f"{high:.6g}: give the range of the data as bounds, and eps and step_size in its "
+            "units, or bounds=None for no clipping."
+        )
+
+
+def check_pgd(attacks, n_dimensions, *, eps, step_size, n_steps, n_restarts, bounds):
+    """Return the arguments of ``attacks.pgd_linf``."""
+    _check_number("eps", eps, 0, strict=False)
+    _check_number("step_size", step_size, 0, strict=True)
+    _check_integer("n_steps", n_steps, 0)
+    _check_integer("n_restarts", n_restarts, 1)
+    if bounds is not None:
+        bounds = tuple(_check_bounds(bounds))
+        if "compositional" in attacks and not bounds[0] <= 0 < 1 <= bounds[1]:
+            raise ValueError(
+                "the attack 'compositional' begins with corrupted images in [0, 1], which bounds="
+                f"{bounds} must contain."
+            )
+    return {
+        "eps": float(eps), "step_size": float(step_size), "n_steps": int(n_steps),
+        "n_restarts": int(n_restarts), "bounds": bounds,
+        "round_to": _PIXEL if n_dimensions == 4 and bounds == (0, 1) else None,
+    }
+
+
+def check_seed(random_state):
+    """Return one integer for all draws; None takes it from the operating system."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31 - 1))
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
+        check_random_state(random_state)
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def subsample(samples, n_samples, seed):
+    """Keep so many rows, drawn without replacement, in their order; of fewer rows all."""
+    n = len(samples.X)
+    if n_samples is None or n_samples >= n:
+        return samples
+    kept = np.sort(np.random.RandomState(seed).choice(n, n_samples, replace=False))
+    return samples._replace(X=samples.X[kept])
