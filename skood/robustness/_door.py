@@ -53,14 +53,15 @@ def check_sets(X_in, X_ood, attacks, bounds):
                 f"each sample of X_ood[{name!r}] must have the shape of a sample of X_in, {shape}; "
                 f"got {X.shape[1:]}."
             )
-        if CLIMBING.intersection(attacks):
-            _check_within(X, bounds, f"X_ood[{name!r}]")
     wanted = sorted(CORRUPTING.intersection(attacks))
     if wanted and len(shape) != 3:
         raise ValueError(
             f"the attacks {wanted} corrupt images (n, C, H, W), but a sample of X_in has the shape "
             f"{shape}: leave them out, attacks=('natural', 'linf')."
         )
+    if CLIMBING.intersection(attacks):
+        for name, (X, _) in sets.items():
+            _check_within(X, bounds, f"X_ood[{name!r}]")
     return sets
 
 
@@ -90,8 +91,8 @@ def _check_within(X, bounds, name):
         )
 
 
-def check_pgd(attacks, n_dimensions, *, eps, step_size, n_steps, n_restarts, bounds):
-    """Return the arguments of ``attacks.pgd_linf``."""
+def check_pgd(attacks, *, eps, step_size, n_steps, n_restarts, bounds):
+    """Return the arguments of ``attacks.pgd_linf`` that do not depend on the data."""
     _check_number("eps", eps, 0, strict=False)
     _check_number("step_size", step_size, 0, strict=True)
     _check_integer("n_steps", n_steps, 0)
@@ -106,8 +107,13 @@ def check_pgd(attacks, n_dimensions, *, eps, step_size, n_steps, n_restarts, bou
     return {
         "eps": float(eps), "step_size": float(step_size), "n_steps": int(n_steps),
         "n_restarts": int(n_restarts), "bounds": bounds,
-        "round_to": _PIXEL if n_dimensions == 4 and bounds == (0, 1) else None,
     }
+
+
+def grid_of(sets, bounds):
+    """Return the distance of whole pixel values for images in [0, 1], else None."""
+    n_dimensions = {samples.X.ndim for samples in sets.values()}
+    return _PIXEL if n_dimensions == {4} and bounds == (0, 1) else None
 
 
 def check_seed(random_state):

@@ -10,7 +10,16 @@ from ..attacks import _check_integer
 from ..metrics._curve import Curve
 from ..metrics._protocols import check_tpr, operating_point, summarise
 from ..metrics._sets import check_detector, check_set_scores, frame
-from ._door import ATTACKS, CLIMBING, check_attacks, check_pgd, check_seed, check_sets, subsample
+from ._door import (
+    ATTACKS,
+    CLIMBING,
+    check_attacks,
+    check_pgd,
+    check_seed,
+    check_sets,
+    grid_of,
+    subsample,
+)
 from ._gradient import Gradient
 from ._identity import identity
 from ._procedures import Target, outcome
@@ -162,12 +171,11 @@ def evaluate_robustness(
     seed = check_seed(random_state)
     if n_samples is not None:
         _check_integer("n_samples", n_samples, 1)
-    sets = check_sets(X_in, X_ood, attacks, bounds)
-    ndim = next(iter(sets.values())).X.ndim
     pgd = check_pgd(
-        attacks, ndim, eps=eps, step_size=step_size, n_steps=n_steps, n_restarts=n_restarts,
-        bounds=bounds,
+        attacks, eps=eps, step_size=step_size, n_steps=n_steps, n_restarts=n_restarts, bounds=bounds
     )
+    sets = check_sets(X_in, X_ood, attacks, pgd["bounds"])
+    pgd["round_to"] = grid_of(sets, pgd["bounds"])
     gradient = Gradient(detector, objective) if CLIMBING.intersection(attacks) else None
     run = _Runs(detector, gradient, objective, check_memory(memory), seed, pgd, verbose)
     scores_in = np.sort(check_set_scores(detector.score_samples(X_in), "X_in"))
