@@ -53,7 +53,7 @@ def corrupt(X, name, severity, *, random_state=None):
     Notes
     -----
     The 95 combinations are those of CIFAR-10-C, which the robust evaluation of ATOM applies to
-    outliers. They take some ten seconds for a thousand images of 32x32 on one core; JPEG is
+    outliers. They take five to ten seconds for a thousand images of 32x32 on one core; JPEG is
     encoded image by image, all else in batches. Draws are made image after image: with a Generator,
     two halves of a set in turn give what the whole set gives, up to single precision.
 
