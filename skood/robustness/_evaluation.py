@@ -206,7 +206,8 @@ class _Runs:
 
     def __call__(self, procedure, samples, X, scores, description):
         def score(X):
-            return check_set_scores(self.detector.score_samples(samples.wrap(X)), description)
+            scores = self.detector.score_samples(samples.wrap(X))
+            return check_set_scores(scores, description).astype(np.float64)
 
         bar = partial(tqdm, desc=description, disable=not self.verbose)
         target = Target(score, self.gradient, bar)
