@@ -130,3 +130,58 @@ def test_log_odds_keep_the_order_and_never_saturate(name):
     assert not gradient.any()  # the score is flat here, in single precision
     (gradient,) = torch.autograd.grad(score(sure, log_odds=True).sum(), sure)
     assert gradient[0, 2].abs() == 1
+
+
+# ---- several reject classes
+
+
+@pytest.mark.parametrize("log_odds", [False, True])
+def test_one_reject_class_is_abstention(log_odds):
+    logits = GOLDEN["logits_test"]
+    np.testing.assert_allclose(
+        scores.rejection(logits, 1, log_odds), scores.abstention(logits, log_odds), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("n_reject", [1, 3, 9])
+def test_rejection_is_what_the_first_classes_leave(n_reject):
+    logits = GOLDEN["logits_test"]
+    p = torch.softmax(torch.tensor(logits), dim=1)[:, :-n_reject].sum(dim=1).numpy()
+    result = scores.rejection(logits, n_reject)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, -(1 - p), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(scores.rejection(torch.tensor(logits), n_reject), result, rtol=1e-12)
+    odds = scores.rejection(logits, n_reject, log_odds=True)
+    np.testing.assert_allclose(-1 / (1 + np.exp(odds)), result, rtol=1e-9)
+
+
+@pytest.mark.parametrize("log_odds", [False, True])
+def test_rejection_is_differentiable_finite_and_in_range(log_odds):
+    def score(logits):
+        return scores.rejection(logits, 3, log_odds)
+
+    logits = torch.tensor(GOLDEN["logits_test"][:8], requires_grad=True)
+    assert torch.autograd.gradcheck(score, logits)
+    half = score(logits.detach().half())
+    assert half.dtype == torch.float16
+    for size in (1e4, 1e8, 1e30):
+        huge = torch.tensor([[size, 0, -size, size], [-size] * 4, [-size, size, size, size]])
+        assert torch.isfinite(score(huge)).all()
+        if not log_odds:
+            assert ((score(huge) >= -1) & (score(huge) <= 0)).all()
+
+
+def test_log_odds_of_rejection_never_saturate():
+    sure = torch.tensor([[0.0, 1.0, 200.0, 1.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(scores.rejection(sure, 2).sum(), sure)
+    assert not gradient.any()  # the score is flat here, in single precision
+    (gradient,) = torch.autograd.grad(scores.rejection(sure, 2, log_odds=True).sum(), sure)
+    assert gradient[0, 2] == -1
+
+
+@pytest.mark.parametrize(
+    ("n_reject", "error"), [(0, ValueError), (4, ValueError), (-1, ValueError), (1.0, TypeError)]
+)
+def test_rejection_refuses_a_number_of_classes_that_cannot_be(n_reject, error):
+    with pytest.raises(error, match="n_reject must be"):
+        scores.rejection(np.zeros((2, 4)), n_reject)
