@@ -2,16 +2,20 @@
 
 from ._version import __version__
 from .exposure import (
+    ACETDetector,
     ATOMDetector,
     EnergyExposureDetector,
     NTOMDetector,
     OutlierExposureDetector,
+    SOFLDetector,
 )
 
 __all__ = [
+    "ACETDetector",
     "ATOMDetector",
     "EnergyExposureDetector",
     "NTOMDetector",
     "OutlierExposureDetector",
+    "SOFLDetector",
     "__version__",
 ]

@@ -30,4 +30,12 @@ def make():
         "ATOM": skood.ATOMDetector(**FAST),
         "ATOM-bounded": skood.ATOMDetector(eps=0.2, bounds=None, n_steps=2, **FAST),
         "ATOM-defaults": skood.ATOMDetector(),
+        "ACET": skood.ACETDetector(**FAST),
+        "ACET-uniform-bounded": skood.ACETDetector(
+            score="uniform", eps=0.2, bounds=None, n_steps=2, pretrain_epochs=1, **FAST
+        ),
+        "ACET-defaults": skood.ACETDetector(),
+        "SOFL": skood.SOFLDetector(**FAST),
+        "SOFL-one-phase": skood.SOFLDetector(n_reject=1, pretrain_epochs=0, **FAST),
+        "SOFL-defaults": skood.SOFLDetector(),
     }
