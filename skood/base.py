@@ -38,6 +38,7 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "device": [str, torch.device],
         "dtype": [StrOptions({"float32", "float64", "int64"})],
+        "precision": [StrOptions({"float32", "bf16"})],
         "random_state": ["random_state"],
     }
 
@@ -114,7 +115,7 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
         return self._score(logits)
 
     def _score_checked(self, X):
-        return self._finite_scores(predict_logits(self.module_, X, self.dtype))
+        return self._finite_scores(self._predict_logits(X))
 
     def _finite_scores(self, logits):
         scores = np.asarray(self._score(logits), dtype=np.float64)
@@ -128,7 +129,10 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
 
     def _logits(self, X):
         check_is_fitted(self)
-        return predict_logits(self.module_, check_samples(self, X), self.dtype)
+        return self._predict_logits(check_samples(self, X))
+
+    def _predict_logits(self, X):
+        return predict_logits(self.module_, X, self.dtype, self.precision)
 
     def score_samples(self, X):
         """Return how in-distribution each sample looks.

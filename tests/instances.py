@@ -24,11 +24,13 @@ def make():
         "Energy-margins": skood.EnergyExposureDetector(m_in=-5.0, m_out=-1.0, **FAST),
         "Energy-defaults": skood.EnergyExposureDetector(),
         "OE-defaults": skood.OutlierExposureDetector(),
+        "OE-bf16": skood.OutlierExposureDetector(precision="bf16", **FAST),
         "NTOM": skood.NTOMDetector(**FAST),
         "NTOM-pretrained": skood.NTOMDetector(pretrain_epochs=1, record_kept=True, **FAST),
         "NTOM-defaults": skood.NTOMDetector(),
         "ATOM": skood.ATOMDetector(**FAST),
         "ATOM-bounded": skood.ATOMDetector(eps=0.2, bounds=None, n_steps=2, **FAST),
+        "ATOM-bf16": skood.ATOMDetector(precision="bf16", **FAST),
         "ATOM-defaults": skood.ATOMDetector(),
         "ACET": skood.ACETDetector(**FAST),
         "ACET-uniform-bounded": skood.ACETDetector(

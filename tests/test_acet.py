@@ -88,14 +88,19 @@ class Watched(ACETDetector):
 
     seen: list = []
 
-    def _perturb(self, x_out):
-        moved = super()._perturb(x_out)
-        attacked = slice(len(x_out) // 2, None)
-        with held_still(self.module_), torch.no_grad():
-            outputs = [self.module_(each[attacked]) for each in (x_out, moved)]
-        self.seen.append((x_out, moved, *outputs))
-        assert self.module_.training
-        return moved
+    def _perturbation(self):
+        perturb = super()._perturbation()
+
+        def watched(x_out):
+            moved = perturb(x_out)
+            attacked = slice(len(x_out) // 2, None)
+            with held_still(self.module_), torch.no_grad():
+                outputs = [self.module_(each[attacked]) for each in (x_out, moved)]
+            self.seen.append((x_out, moved, *outputs))
+            assert self.module_.training
+            return moved
+
+        return watched
 
 
 @pytest.fixture

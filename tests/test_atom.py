@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skood import ATOMDetector, NTOMDetector
-from skood.engine.attack import attacked, held_still
+from skood.engine.attack import Attack, held_still
 from skood.nn import SmallResNet
 
 FAST = {"max_epochs": 2, "batch_size": 10, "random_state": 0}
@@ -27,15 +27,19 @@ class Spy(ATOMDetector):
 
     calls: list = []
 
-    def _perturb(self, x_out):
-        before = [(m.training, m) for m in self.module_.modules()]
-        out = super()._perturb(x_out)
-        assert all(mode == m.training for mode, m in before) and self.module_.training
-        assert all(p.requires_grad for p in self.module_.parameters())
-        with torch.no_grad(), held_still(self.module_):
-            values = [self._objective(self.module_(x)) for x in (x_out, out)]
-        Spy.calls.append((x_out, out, *values))
-        return out
+    def _perturbation(self):
+        perturb = super()._perturbation()
+
+        def spied(x_out):
+            out = perturb(x_out)
+            assert all(m.training for m in self.module_.modules())
+            assert all(p.requires_grad for p in self.module_.parameters())
+            with torch.no_grad(), held_still(self.module_):
+                values = [self._objective(self.module_(x)) for x in (x_out, out)]
+            Spy.calls.append((x_out, out, *values))
+            return out
+
+        return spied
 
 
 @pytest.fixture
@@ -112,10 +116,11 @@ def test_an_odd_outlier_is_attacked():
 
 def test_the_start_is_on_whole_pixel_values_and_the_result_is_not_rounded():
     net, x = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2)), torch.zeros(50, 64)
-    out = attacked(
-        net, x + 0.5, lambda z: z[:, 0], eps=8 / 255, step_size=0.3 / 255, n_steps=1,
-        bounds=(0, 1), start_grid=1 / 255,
+    attack = Attack(
+        net, lambda z: z[:, 0], eps=8 / 255, step_size=0.3 / 255, n_steps=1, bounds=(0, 1),
+        start_grid=1 / 255,
     )
+    out = attack(x + 0.5)
     pixels = (out - 0.5).double() * 255
     pixels = pixels[pixels.any(1)]  # where neither start nor step helps, the clean one stays
     offset = (pixels - pixels.round()).abs()
@@ -145,8 +150,7 @@ def test_the_module_is_held_still_and_put_back(fails):
 
     x = torch.rand(3, 1, 8, 8)
     try:
-        attacked(net, x, objective, eps=0.1, step_size=0.05, n_steps=2, bounds=(0, 1),
-                 start_grid=None)
+        Attack(net, objective, 0.1, 0.05, n_steps=2, bounds=(0, 1), start_grid=None)(x)
     except KeyboardInterrupt:
         assert fails
     assert [m.training for m in net.modules()] == modes

@@ -93,7 +93,7 @@ def selection(n_candidates, n_kept, quantile=0.125):
         confidence=lambda logits: logits[:, 1] - logits[:, 0],
         select=lambda confidence, n: informative(confidence, n, quantile),
         n_candidates=n_candidates, n_kept=n_kept, dtype="float32",
-        rng=np.random.default_rng(0), keeps_index=True,
+        precision="float32", rng=np.random.default_rng(0), keeps_index=True,
     )
 
 

@@ -94,7 +94,7 @@ def test_a_fitted_detector(table, tmp_path, name, labelled, way):
     assert loaded.get_params() == detector.get_params()
     assert vars(loaded).keys() == vars(detector).keys()
     for attribute in ("offset_", "n_iter_", "history_", "n_features_in_", "input_shape_"):
-        assert getattr(loaded, attribute) == getattr(detector, attribute)
+        np.testing.assert_equal(getattr(loaded, attribute), getattr(detector, attribute))
     np.testing.assert_array_equal(loaded.classes_, detector.classes_)
     assert not any(p.requires_grad or p.is_meta for p in loaded.module_.parameters())
     assert_same_outputs(loaded, detector, A)

@@ -1,36 +1,42 @@
 """Attacks on a network: in evaluation mode, its weights frozen, everything put back after."""
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
 
 from ..attacks import pgd_linf, random_start
+from .inference import rows_per_gradient
+from .precision import forward
 
 
 @contextmanager
 def held_still(module):
     """Hold a module in evaluation mode, its weights frozen; put every mode and flag back after."""
-    modes = [(layer, layer.training) for layer in module.modules() if layer.training]
+    training = [layer for layer in module.modules() if layer.training]
     learning = [weight for weight in module.parameters() if weight.requires_grad]
     try:
-        for layer, _ in modes:
+        for layer in training:
             layer.training = False
         for weight in learning:
             weight.requires_grad_(False)  # no gradient is computed for what does not move
         yield module
     finally:
-        for layer, mode in modes:
-            layer.training = mode
+        for layer in training:
+            layer.training = True
         for weight in learning:
             weight.requires_grad_(True)
 
 
-def attacked(module, x, objective, *, eps, step_size, n_steps, bounds, start_grid):
-    """Return the samples as projected gradient ascent on the network's outputs moves them.
+@dataclass
+class Attack:
+    """Projected gradient ascent on what a network, still in training, returns.
 
-    Parameters
+    Attributes
     ----------
     module : torch.nn.Module
         Whatever mode it is in, it is attacked in evaluation mode.
-    x : Tensor of shape (n, ...)
     objective : callable
         ``objective(logits) -> Tensor of shape (n,)``, what is climbed.
     eps, step_size, n_steps, bounds
@@ -38,11 +44,34 @@ def attacked(module, x, objective, *, eps, step_size, n_steps, bounds, start_gri
     start_grid : float or None
         Grid of the random start alone: as published, the result of an attack in training is not
         rounded.
+    precision : {"float32", "bf16"}
+        Of the forward and backward passes; the perturbation itself is exact.
     """
-    if n_steps == 0:
-        return x
-    start = random_start(x, eps, start_grid)
-    with held_still(module):
-        return pgd_linf(
-            lambda x: objective(module(x)), x, eps, step_size, n_steps, start, bounds
-        )
+
+    module: nn.Module
+    objective: callable
+    eps: float
+    step_size: float
+    n_steps: int
+    bounds: tuple | None
+    start_grid: float | None
+    precision: str = "float32"
+    _n_rows: int | None = field(default=None, init=False)
+
+    def __call__(self, x):
+        """Return the samples (n, ...) moved, each as if it were alone."""
+        if self.n_steps == 0:
+            return x
+        start = random_start(x, self.eps, self.start_grid)
+        with held_still(self.module):
+            # In parts whose activations stay in cache. The first batch, a typical one, says how.
+            self._n_rows = self._n_rows or rows_per_gradient(self.module, x, self.precision)
+            n_parts = -(-len(x) // self._n_rows)
+            parts = zip(x.tensor_split(n_parts), start.tensor_split(n_parts), strict=True)
+            return torch.cat([self._climb(*part) for part in parts])
+
+    def _climb(self, x, start):
+        def objective(x):
+            return self.objective(forward(self.module, x, self.precision))
+
+        return pgd_linf(objective, x, self.eps, self.step_size, self.n_steps, start, self.bounds)

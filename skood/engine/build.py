@@ -12,6 +12,7 @@ from ..nn import MLP, SmallResNet, widen_head
 from .frozen import duplicate
 from .inference import in_eval_mode
 from .inputs import TORCH_DTYPES
+from .layout import in_fast_layout
 
 
 def build_module(module, options, example, *, n_classes, n_outputs, dtype):
@@ -39,7 +40,13 @@ def build_module(module, options, example, *, n_classes, n_outputs, dtype):
         If the module's outputs are not the ones needed.
     """
     if isinstance(module, nn.Module):
-        return _from_instance(module, options, example, n_classes, n_outputs, dtype)
+        built = _from_instance(module, options, example, n_classes, n_outputs, dtype)
+    else:
+        built = _from_factory(module, options, example, n_outputs, dtype)
+    return in_fast_layout(built, example)
+
+
+def _from_factory(module, options, example, n_outputs, dtype):
     shape = tuple(example.shape[1:])
     factory = _default(shape, dtype) if module is None else module
     check_options("module", factory, options, n_positional=2)

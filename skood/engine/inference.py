@@ -9,12 +9,16 @@ from torch.overrides import TorchFunctionMode
 
 from .frozen import shadow
 from .inputs import rows, to_input
+from .precision import forward
 
 # The largest tensor of a forward pass is kept near this size. On CPUs a convolution wants many rows
 # (each call has a fixed cost) but activations that stay in cache: with this many bytes six networks
 # are within a fifth of their fastest (benchmarks/results/overhead.md).
 _LARGEST_BYTES = 2**21
 _LARGEST_BYTES_ON_GPU = 2**28
+# A gradient costs more a call, and keeps all activations until it has come back.
+_LARGEST_BYTES_OF_GRADIENT = 2**24
+_LARGEST_BYTES_OF_GRADIENT_ON_GPU = 2**26
 # Float forwards of one row and of many differ in the last bits: kernels for short matrices sum in
 # another order, and vector loops, of up to 32 numbers, round exp and tanh otherwise than the loop
 # over what they leave. Batches padded to whole multiples are bitwise equal. Images get fewer rows,
@@ -41,6 +45,11 @@ class _Watch(TorchFunctionMode):
     A mode rather than hooks: it sees functional calls too, and touches no module, which other
     threads may be running. It costs a few percent, so it stays on only where there is a need.
 
+    Parameters
+    ----------
+    rows : Tensor of shape (n_rows, ...)
+        What goes in. It counts too: within a scripted module nothing else is seen.
+
     Attributes
     ----------
     row_bytes : int
@@ -49,10 +58,10 @@ class _Watch(TorchFunctionMode):
         Whether any linear layer had to be aligned.
     """
 
-    def __init__(self, n_rows):
+    def __init__(self, rows):
         super().__init__()
-        self.n_rows = n_rows
-        self.row_bytes, self.aligns = 1, False
+        self.n_rows, self.device = len(rows), rows.device
+        self.row_bytes, self.aligns = max(4 * rows[0].numel(), 1), False
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = (self._linear if func is F.linear else func)(*args, **(kwargs or {}))
@@ -68,8 +77,13 @@ class _Watch(TorchFunctionMode):
             input, weight = F.pad(input, (0, missing)), F.pad(weight, (0, missing))
         return F.linear(input, weight, bias)
 
+    def n_fitting(self, on_cpu=_LARGEST_BYTES, on_gpu=_LARGEST_BYTES_ON_GPU):
+        """Return the rows, where it can be in whole multiples, whose largest tensor fits."""
+        fitting = (on_cpu if self.device.type == "cpu" else on_gpu) // self.row_bytes
+        return max(fitting - fitting % self.n_rows, min(fitting, self.n_rows), 1)
 
-def predict_logits(module, X, dtype):
+
+def predict_logits(module, X, dtype, precision="float32"):
     """Return the logits of every row.
 
     The first few rows are used to measure how many make a batch.
@@ -82,6 +96,8 @@ def predict_logits(module, X, dtype):
         May be a memmap; it is read batch by batch.
     dtype : {"float32", "float64", "int64"}
         What the module receives.
+    precision : {"float32", "bf16"}
+        As ``precision.forward`` has it.
 
     Returns
     -------
@@ -89,28 +105,53 @@ def predict_logits(module, X, dtype):
         On a CPU, the same bits for a row in whatever company it comes, if the module is made of
         linear, convolutional, normalising and elementwise layers; of others, float rounding apart.
     """
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    multiple = _MULTIPLE if X.ndim == 2 else _MULTIPLE_OF_IMAGES
-    module = in_eval_mode(module)
+    module, device, multiple = in_eval_mode(module), device_of(module), _multiple(X)
 
-    def forward(start, stop):
-        batch = to_input(rows(X, slice(start, stop)), dtype).to(device)
-        logits = module(_padded(batch, multiple))[: len(batch)].cpu()
+    def read(start, stop):
+        return to_input(rows(X, slice(start, stop)), dtype).to(device)
+
+    def run(batch):
+        logits = forward(module, _padded(batch, multiple), precision)[: len(batch)].cpu()
         return (logits.float() if logits.dtype == torch.bfloat16 else logits).numpy()
 
     # no_grad rather than inference_mode: what leaves here may later meet autograd.
     with torch.no_grad():
-        with _Watch(multiple) as watch:
-            first = forward(0, multiple)
+        few = read(0, multiple)
+        with _Watch(_padded(few, multiple)) as watch:
+            first = run(few)
         logits = np.empty((len(X), *first.shape[1:]), first.dtype)
         logits[:multiple] = first
-        # The rows themselves count too: within a scripted module nothing else is seen.
-        row_bytes = max(watch.row_bytes, 4 * int(np.prod(X.shape[1:])))
-        n_rows = _n_fitting(row_bytes, multiple, device)
+        n_rows = max(watch.n_fitting(), multiple)
         with watch if watch.aligns else nullcontext():
             for start in range(multiple, len(X), n_rows):
-                logits[start : start + n_rows] = forward(start, start + n_rows)
+                logits[start : start + n_rows] = run(read(start, start + n_rows))
     return logits
+
+
+def rows_per_gradient(module, x, precision="float32"):
+    """Return of how many rows, as the module receives them, to take the gradient at a time.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode.
+    x : Tensor of shape (n, *input_shape)
+        Some rows, on the module's device.
+    precision : {"float32", "bf16"}
+    """
+    few = _padded(x[: _multiple(x)], _multiple(x))
+    with torch.no_grad(), _Watch(few) as watch:
+        forward(module, few, precision)
+    return watch.n_fitting(_LARGEST_BYTES_OF_GRADIENT, _LARGEST_BYTES_OF_GRADIENT_ON_GPU)
+
+
+def device_of(module):
+    """Return where a module's weights lie."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def _multiple(X):
+    return _MULTIPLE if X.ndim == 2 else _MULTIPLE_OF_IMAGES
 
 
 def _padded(batch, multiple):
@@ -118,8 +159,3 @@ def _padded(batch, multiple):
     if not missing:
         return batch
     return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])])
-
-
-def _n_fitting(row_bytes, multiple, device):
-    fitting = (_LARGEST_BYTES if device.type == "cpu" else _LARGEST_BYTES_ON_GPU) // row_bytes
-    return max(fitting - fitting % multiple, multiple)

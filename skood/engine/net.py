@@ -14,6 +14,7 @@ from .callbacks import (
     cosine,
     stopped_early,
 )
+from .precision import forward
 
 # "sgd" is the optimizer of all the papers; "adamw" asks less of the learning rate.
 OPTIMIZERS = {
@@ -25,11 +26,12 @@ OPTIMIZERS = {
 class _Net(NeuralNet):
     """skorch's loop around one module; a batch is a ``Pair`` and its in-distribution labels."""
 
-    def __init__(self, module, *, loader, loss, perturb, **kwargs):
+    def __init__(self, module, *, loader, loss, perturb, precision, **kwargs):
         super().__init__(module, criterion=torch.nn.Identity, train_split=None, **kwargs)
         self.loader = loader
         self.loss = loss
         self.perturb = perturb
+        self.precision = precision
 
     def get_iterator(self, dataset, training=False):
         return self.loader
@@ -39,7 +41,7 @@ class _Net(NeuralNet):
         if self.perturb is not None:
             batch = torch.cat([batch[: x.n_in], self.perturb(batch[x.n_in :])])
         # One forward of cat(ID, outliers): separate ones would give BatchNorm two populations.
-        logits = self.module_(batch)
+        logits = forward(self.module_, batch, self.precision)
         return logits[: x.n_in], logits[x.n_in :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
@@ -47,8 +49,8 @@ class _Net(NeuralNet):
 
 
 def train(
-    module, loader, loss, *, perturb, phase, max_epochs, lr, optimizer, schedule, callbacks, device,
-    verbose, options,
+    module, loader, loss, *, perturb, precision, phase, max_epochs, lr, optimizer, schedule,
+    callbacks, device, verbose, options,
 ):
     """Train ``module`` in place and return its history, one plain dict an epoch.
 
@@ -60,6 +62,8 @@ def train(
         ``loss(logits_in, y_in, logits_out) -> scalar Tensor``.
     perturb : callable or None
         ``perturb(x_out) -> Tensor of x_out's shape``: the outliers as the network is to see them.
+    precision : {"float32", "bf16"}
+        Of the forward pass; the loss is computed in float32 or wider.
     phase : str
         What the history calls these epochs.
     max_epochs, lr, optimizer, schedule, callbacks, device, verbose
@@ -81,8 +85,9 @@ def train(
     if schedule == "cosine":
         own.append(("schedule", cosine(max_epochs * len(loader))))
     net = _Net(
-        module, loader=loader, loss=loss, perturb=perturb, optimizer=optimizer, lr=lr,
-        max_epochs=max_epochs, callbacks=own + copied(callbacks, options), device=device, verbose=0,
+        module, loader=loader, loss=loss, perturb=perturb, precision=precision,
+        optimizer=optimizer, lr=lr, max_epochs=max_epochs,
+        callbacks=own + copied(callbacks, options), device=device, verbose=0,
         **{f"optimizer__{name}": value for name, value in defaults.items()}
         | WITHOUT_SKORCHS_TABLE | options,
     )

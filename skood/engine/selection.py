@@ -43,6 +43,7 @@ class MinedSelection:
         ``select(confidence, n) -> row numbers of shape (n,)`` among the candidates.
     n_candidates, n_kept : int
     dtype : {"float32", "float64", "int64"}
+    precision : {"float32", "bf16"}
     rng : numpy.random.Generator
     keeps_index : bool
         Whether the record is to hold the numbers of the rows kept.
@@ -57,6 +58,7 @@ class MinedSelection:
     n_candidates: int
     n_kept: int
     dtype: str
+    precision: str
     rng: np.random.Generator
     keeps_index: bool = False
     record: dict = field(default_factory=dict)
@@ -65,7 +67,8 @@ class MinedSelection:
         """Return ``n`` row numbers of the pool; if fewer are kept, all come equally often."""
         start = time.perf_counter()
         candidates = self.pool.windows(self.n_candidates, self.rng)
-        logits = predict_logits(self.module, Selection(self.pool, candidates), self.dtype)
+        rows = Selection(self.pool, candidates)
+        logits = predict_logits(self.module, rows, self.dtype, self.precision)
         confidence = self.confidence(logits)
         kept = self.select(confidence, self.n_kept)
         self.record = {

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .abstaining import BaseAbstainingDetector
-from .attacking import ATTACK_CONSTRAINTS, attack_half, set_attack
+from .attacking import ATTACK_CONSTRAINTS, half_attacked, set_attack
 from .mining import mined
 
 
@@ -66,6 +66,9 @@ class ATOMDetector(BaseAbstainingDetector):
         and, unlike in the released code, after the mining.
     dtype : {"float32", "float64"}, default="float32"
         What the module receives. Token ids, "int64", cannot be attacked: see ``NTOMDetector``.
+    precision : {"float32", "bf16"}, default="float32"
+        ``"bf16"`` computes products and convolutions in bfloat16, faster on processors that know
+        it; scores then change in the third digit. ``"float32"`` is exact, that is, in `dtype`.
     callbacks : list of skorch callbacks, default=None
         Cloned before use.
     verbose : bool or int, default=False
@@ -183,6 +186,7 @@ class ATOMDetector(BaseAbstainingDetector):
         schedule="cosine",
         augment=None,
         dtype="float32",
+        precision="float32",
         callbacks=None,
         verbose=False,
         contamination=0.05,
@@ -208,6 +212,7 @@ class ATOMDetector(BaseAbstainingDetector):
         self.schedule = schedule
         self.augment = augment
         self.dtype = dtype
+        self.precision = precision
         self.callbacks = callbacks
         self.verbose = verbose
         self.contamination = contamination
@@ -221,5 +226,5 @@ class ATOMDetector(BaseAbstainingDetector):
     def _selection(self, loader):
         return mined(self, loader)
 
-    def _perturb(self, x_out):
-        return attack_half(self, x_out, self._objective)
+    def _perturbation(self):
+        return half_attacked(self, self._objective)

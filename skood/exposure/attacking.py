@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..engine.attack import attacked
+from ..engine.attack import Attack
 
 ATTACK_CONSTRAINTS = {
     "eps": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
@@ -48,13 +48,24 @@ def _spread(X):
     return float(np.sqrt(part.var(axis=0, dtype=np.float64).mean())) or 1.0  # of constant rows
 
 
-def attack_half(detector, x_out, objective):
-    """Return the outliers with the second half moved to where ``objective(logits)`` is higher."""
-    n_clean = len(x_out) // 2
-    are_pixels = x_out.ndim == 4 and tuple(detector.bounds_ or ()) == (0, 1)
-    moved = attacked(
-        detector.module_, x_out[n_clean:], objective, eps=detector.eps_,
-        step_size=detector.step_size_, n_steps=detector.n_steps, bounds=detector.bounds_,
-        start_grid=_PIXEL if are_pixels else None,
+def half_attacked(detector, objective):
+    """Return the perturbation that moves half of the outliers to where the objective is higher.
+
+    Parameters
+    ----------
+    detector : BaseExposureDetector
+        After ``set_attack``, with the network that is to be trained.
+    objective : callable
+        ``objective(logits) -> Tensor of shape (n,)``.
+    """
+    are_pixels = len(detector.input_shape_) == 3 and tuple(detector.bounds_ or ()) == (0, 1)
+    attack = Attack(
+        detector.module_, objective, detector.eps_, detector.step_size_, detector.n_steps,
+        detector.bounds_, start_grid=_PIXEL if are_pixels else None, precision=detector.precision,
     )
-    return torch.cat([x_out[:n_clean], moved])
+
+    def perturb(x_out):
+        clean, rest = x_out.tensor_split([len(x_out) // 2])
+        return torch.cat([clean, attack(rest)])
+
+    return perturb

@@ -16,6 +16,7 @@ from ..engine.inputs import rows, to_input
 from ..engine.loader import PairedLoader
 from ..engine.net import OPTIMIZERS, train
 from ..engine.pool import OutlierPool
+from ..engine.precision import check_precision
 from ..engine.randomness import seeded
 from ..outliers.like import synthetic_like
 from ..validation import warn_about_scales
@@ -27,7 +28,7 @@ class BaseExposureDetector(BaseDetector):
     """Base of the methods that train against auxiliary outliers.
 
     A method differs from its siblings only in the hooks: which outliers an epoch keeps
-    (``_selection``), how they are perturbed (``_perturb``), the loss (``_loss``) and the score
+    (``_selection``), how they are perturbed (``_perturbation``), the loss (``_loss``) and the score
     (``_score``); ``_n_outputs``, ``_read_range`` and ``_prepare`` serve these.
     """
 
@@ -62,8 +63,8 @@ class BaseExposureDetector(BaseDetector):
         """Return how the loader is to choose the outliers of an epoch."""
         return loader.choose
 
-    # A method ``_perturb(self, x_out)``, the outliers as the network is to see them, or None.
-    _perturb = None
+    def _perturbation(self):
+        """Return a callable, x_out -> the outliers as the network is to see them, or None."""
 
     @abstractmethod
     def _loss(self, logits_in, y_in, logits_out):
@@ -73,6 +74,7 @@ class BaseExposureDetector(BaseDetector):
 
     def _fit(self, X, y, X_aux):
         check_device(self.device)
+        check_precision(self.precision, self.dtype)
         data = read_training_data(self, X, y, X_aux)
         if not isinstance(self.module, nn.Module):
             warn_about_scales(data.x_in)
@@ -91,7 +93,7 @@ class BaseExposureDetector(BaseDetector):
             if pool is not None:
                 self._prepare(data.x_in, pool, rng)
                 self.history_ += self._train(
-                    loader, self._loss, "exposure", self.max_epochs, self._perturb
+                    loader, self._loss, "exposure", self.max_epochs, self._perturbation()
                 )
         self.n_iter_ = len(self.history_)
         self._check_trained()
@@ -151,8 +153,8 @@ class BaseExposureDetector(BaseDetector):
 
     def _train(self, loader, loss, phase, max_epochs, perturb=None):
         return train(
-            self.module_, loader, loss, perturb=perturb, phase=phase, max_epochs=max_epochs,
-            lr=self.lr,
+            self.module_, loader, loss, perturb=perturb, precision=self.precision, phase=phase,
+            max_epochs=max_epochs, lr=self.lr,
             optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
             device=self.device, verbose=self.verbose,
             options=self._options("optimizer__", "callbacks__"),

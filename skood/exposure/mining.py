@@ -24,8 +24,8 @@ def mined(detector, loader):
         detector.module_, loader.pool,
         confidence=lambda logits: -detector._score(logits),
         select=lambda confidence, n: informative(confidence, n, detector.quantile),
-        n_candidates=n_candidates, n_kept=n_kept, dtype=detector.dtype, rng=loader.rng,
-        keeps_index=detector.record_kept,
+        n_candidates=n_candidates, n_kept=n_kept, dtype=detector.dtype,
+        precision=detector.precision, rng=loader.rng, keeps_index=detector.record_kept,
     )
 
 

@@ -53,6 +53,9 @@ class NTOMDetector(BaseAbstainingDetector):
         and, unlike in the released code, after the mining.
     dtype : {"float32", "float64", "int64"}, default="float32"
         What the module receives; "int64" for token ids.
+    precision : {"float32", "bf16"}, default="float32"
+        ``"bf16"`` computes products and convolutions in bfloat16, faster on processors that know
+        it; scores then change in the third digit. ``"float32"`` is exact, that is, in `dtype`.
     callbacks : list of skorch callbacks, default=None
         Cloned before use.
     verbose : bool or int, default=False
@@ -158,6 +161,7 @@ class NTOMDetector(BaseAbstainingDetector):
         schedule="cosine",
         augment=None,
         dtype="float32",
+        precision="float32",
         callbacks=None,
         verbose=False,
         contamination=0.05,
@@ -179,6 +183,7 @@ class NTOMDetector(BaseAbstainingDetector):
         self.schedule = schedule
         self.augment = augment
         self.dtype = dtype
+        self.precision = precision
         self.callbacks = callbacks
         self.verbose = verbose
         self.contamination = contamination

@@ -1,13 +1,13 @@
 """The network behind a detector, and what a white-box attack on it climbs."""
 
-import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ..engine import inference
+from ..engine.inference import device_of, in_eval_mode, rows_per_gradient
 from ..engine.inputs import TORCH_DTYPES, rows, to_input
+from ..engine.precision import forward
 
+_N_EXAMPLE = 32  # rows that the size of a batch is measured on
 _BLACK_BOX = "attacks=('natural', 'corrupted') ask for score_samples only"
 
 
@@ -28,22 +28,18 @@ class Gradient:
     """
 
     def __init__(self, detector, objective):
-        self.module = inference.in_eval_mode(_check_module(detector))
+        self.module = in_eval_mode(_check_module(detector))
         self.dtype = _check_dtype(detector)
         self.objective = _check_objective(detector, objective)
-        weight = next(self.module.parameters(), None)
-        self.device = torch.device("cpu") if weight is None else weight.device
+        self.precision = getattr(detector, "precision", "float32")
+        self.device = device_of(self.module)
 
     def __call__(self, x):
-        return self.objective(self.module(x))
+        return self.objective(forward(self.module, x, self.precision))
 
     def batches(self, X):
-        """Return the slices of X that go through the network at a time, as many as in scoring."""
-        multiple = inference._MULTIPLE if X.ndim == 2 else inference._MULTIPLE_OF_IMAGES
-        with torch.no_grad(), inference._Watch(multiple) as watch:
-            self.module(inference._padded(self.read(X, slice(multiple)), multiple))
-        row_bytes = max(watch.row_bytes, 4 * int(np.prod(X.shape[1:])))
-        n = inference._n_fitting(row_bytes, multiple, self.device)
+        """Return the slices of X to take the gradient of at a time."""
+        n = rows_per_gradient(self.module, self.read(X, slice(_N_EXAMPLE)), self.precision)
         return [slice(start, start + n) for start in range(0, len(X), n)]
 
     def read(self, X, index):
