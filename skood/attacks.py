@@ -1,9 +1,10 @@
 """Attacks as pure functions: the perturbation within reach that an objective likes best."""
 
 import math
-from numbers import Integral, Real
 
 import torch
+
+from ._numbers import check_bounds, check_integer, check_number
 
 __all__ = ["pgd_linf", "random_start"]
 
@@ -106,7 +107,7 @@ def pgd_linf(
     tensor([[0.6000, 0.4000, 1.0000]])
     """
     _check_attack(x, eps, step_size, n_steps, round_to, generator)
-    _check_integer("n_restarts", n_restarts, 1)
+    check_integer("n_restarts", n_restarts, 1)
     if n_steps == 0 or x.numel() == 0:
         return x
     x = x.detach()
@@ -242,7 +243,7 @@ def _reach(x, eps, bounds):
     """Return the lowest and highest perturbation allowed, which always enclose 0."""
     if bounds is None:
         return -eps, eps
-    lowest, highest = _check_bounds(bounds)
+    lowest, highest = check_bounds(bounds)
     least, largest = x.min().item(), x.max().item()
     if not lowest <= least <= largest <= highest:
         raise ValueError(
@@ -258,21 +259,6 @@ def _round(delta, round_to, eps):
     return torch.round(delta / round_to).clamp_(-n_levels, n_levels) * round_to
 
 
-def _check_number(name, value, lowest, strict):
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not math.isfinite(value) or value < lowest or (strict and value == lowest):
-        sign = "above" if strict else "at least"
-        raise ValueError(f"{name} must be finite and {sign} {lowest}, got {value}.")
-
-
-def _check_integer(name, value, lowest):
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}.")
-    if value < lowest:
-        raise ValueError(f"{name} must be at least {lowest}, got {value}.")
-
-
 def _check_attack(x, eps, step_size, n_steps, round_to, generator):
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}.")
@@ -280,24 +266,13 @@ def _check_attack(x, eps, step_size, n_steps, round_to, generator):
         raise TypeError(f"x must be of float32 or float64, got {x.dtype}: convert it first.")
     if x.ndim == 0:
         raise ValueError("x must have shape (n, ...), got a tensor without dimensions.")
-    _check_number("eps", eps, 0, strict=False)
-    _check_number("step_size", step_size, 0, strict=True)
-    _check_integer("n_steps", n_steps, 0)
+    check_number("eps", eps, 0, strict=False)
+    check_number("step_size", step_size, 0, strict=True)
+    check_integer("n_steps", n_steps, 0)
     if round_to is not None:
-        _check_number("round_to", round_to, 0, strict=True)
+        check_number("round_to", round_to, 0, strict=True)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}.")
-
-
-def _check_bounds(bounds):
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise TypeError(f"bounds must be a pair of numbers or None, got {bounds!r}.")
-    for bound in bounds:
-        if isinstance(bound, bool) or not isinstance(bound, Real):
-            raise TypeError(f"bounds must be a pair of numbers or None, got {bounds!r}.")
-    if not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds must be (lowest, highest) with lowest < highest, got {bounds!r}.")
-    return bounds
 
 
 def _check_start(start, x):

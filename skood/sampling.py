@@ -1,10 +1,12 @@
 """Which outliers are worth training on: pure functions from scores of candidates to indices."""
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
+
+from ._numbers import check_integer
 
 __all__ = ["informative"]
 
@@ -120,10 +122,7 @@ def _check_confidence(confidence):
 
 def _check_block(n_candidates, n, quantile):
     """Return the rank at which the block starts."""
-    if isinstance(n, bool) or not isinstance(n, Integral):
-        raise TypeError(f"n must be an integer, got {n!r}.")
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}.")
+    check_integer("n", n, 1)
     if isinstance(quantile, bool) or not isinstance(quantile, Real):
         raise TypeError(f"quantile must be a number, got {quantile!r}.")
     if not 0 <= quantile < 1:

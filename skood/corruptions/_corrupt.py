@@ -5,7 +5,8 @@ from numbers import Integral
 
 import numpy as np
 
-from ..outliers._inputs import as_generator, read_images
+from .._images import read_images
+from .._random import as_generator
 from ._severities import CORRUPTIONS, OF_COLOURS, ROUNDED, SEVERITIES, TABLE
 
 BLOCK_VALUES = 2**19  # corrupted at a time, 2 MB in float32: temporaries stay in a core's cache

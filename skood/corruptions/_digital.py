@@ -4,26 +4,20 @@ import io
 
 import numpy as np
 
+from .._images import boxes
 from ._planes import blend, smooth
 
 
 def pixelate(X, rng, share):
     """Shrink to a share of the size and enlarge again, without interpolation."""
-    rows, columns = (_coarse(size, int(size * share))[None] for size in X.shape[2:])
+    rows, columns = (_coarse(size, int(size * share)) for size in X.shape[2:])
     return blend(X, rows, columns)
 
 
-def _coarse(size, small):
-    """Return the map (size, size) that averages an axis over `small` pixels.
-
-    A pixel whose centre is on the border of two of them counts for the left one, and takes its
-    value from the right one.
-    """
-    # Twice the centres in units of the coarse pixels, as exact ratios.
-    centre = (2 * np.arange(size) + 1) * small
-    inside = -(-centre // (2 * size)) - 1 == np.arange(small)[:, None]
-    means = inside / inside.sum(axis=1, keepdims=True)
-    return means[centre // (2 * size)]
+def _coarse(size, n_boxes):
+    """Return the map (1, size, size) that averages an axis over boxes of equal width."""
+    means, box = boxes(size, n_boxes)
+    return means[box][None]
 
 
 def jpeg_compression(X, rng, quality):

@@ -7,7 +7,8 @@ released code for CIFAR the *other* CIFAR.
 
 import numpy as np
 
-from ._inputs import as_generator, read_images
+from .._images import boxes, read_images
+from .._random import as_generator
 
 
 def jigsaw(X):
@@ -155,9 +156,9 @@ def pixelate(X):
     36
     """
     X = read_images(X)
-    (down_h, up_h), (down_w, up_w) = _box_resize(X.shape[2]), _box_resize(X.shape[3])
-    small = np.clip(down_h @ X @ down_w.T, 0, 1)  # the mean of ones may round to 1 + 1e-7
-    return small[..., up_h[:, None], up_w]
+    (rows, row), (columns, column) = (boxes(size, max(1, size // 5)) for size in X.shape[2:])
+    small = np.clip(rows @ X @ columns.T, 0, 1)  # the mean of ones may round to 1 + 1e-7
+    return small[..., row[:, None], column]
 
 
 def rgb_ghosted(X):
@@ -246,14 +247,3 @@ def inverted(X):
     """
     red, green, blue = np.moveaxis(read_images(X, n_channels=3), 1, 0)
     return np.stack([red, 1 - green, 1 - blue], axis=1)
-
-
-def _box_resize(size):
-    """Matrix that shrinks an axis to a fifth, and the indices that blow it up again."""
-    small = max(1, size // 5)
-    # Twice the pixel centres in units of the shrunk pixels, as exact integer ratios: a centre on
-    # the border of two boxes belongs to the left one when shrinking, to the right one when growing.
-    centre = (2 * np.arange(size) + 1) * small
-    box, up = -(-centre // (2 * size)) - 1, centre // (2 * size)
-    inside = (box == np.arange(small)[:, None]).astype(np.float32)
-    return inside / inside.sum(axis=1, keepdims=True), up

@@ -8,7 +8,8 @@ in [-1, 1]), ``(0, 1)`` the one for SVHN and MNIST (pixel values).
 import numpy as np
 from scipy import ndimage
 
-from ._inputs import as_generator, check_size
+from .._random import as_generator
+from ._sizes import check_size
 
 
 def gaussian(n, shape, *, std=0.5, value_range=(-1, 1), random_state=None):

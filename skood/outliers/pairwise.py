@@ -7,7 +7,8 @@ released code for CIFAR the *other* CIFAR.
 
 import numpy as np
 
-from ._inputs import as_generator, read_images
+from .._images import read_images
+from .._random import as_generator
 
 
 def arithmetic_mean(X, *, random_state=None):

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from .._random import as_generator
 from ._canvas import in_blocks
 from ._fractals import draw_fractals
-from ._inputs import as_generator, check_size
 from ._leaves import draw_leaves
+from ._sizes import check_size
 from ._spectra import draw_noise
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ._inputs import as_generator, check_size
+from .._random import as_generator
+from ._sizes import check_size
 
 __all__ = ["box", "stretched"]
 

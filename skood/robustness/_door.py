@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.utils import check_random_state
 from torch.utils.data import Dataset
 
-from ..attacks import _check_bounds, _check_integer, _check_number
+from .._numbers import check_bounds, check_integer, check_number
 from ..metrics._sets import named_sets
-from ..validation import _as_array
+from ..validation import as_array
 
 ATTACKS = ("natural", "corrupted", "linf", "compositional")
 CORRUPTING = {"corrupted", "compositional"}
@@ -68,7 +68,7 @@ def check_sets(X_in, X_ood, attacks, bounds):
 def _check_rows(X, name):
     if isinstance(X, Dataset) and not hasattr(X, "shape"):
         raise TypeError(f"{name} is a torch Dataset; wrap it: skorch.helper.SliceDataset(dataset).")
-    array = np.asarray(X) if hasattr(X, "columns") else _as_array(X)
+    array = np.asarray(X) if hasattr(X, "columns") else as_array(X)
     if array.ndim < 2 or array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers of shape (n, d) or (n, C, H, W), got {array.dtype} of shape "
@@ -93,12 +93,12 @@ def _check_within(X, bounds, name):
 
 def check_pgd(attacks, *, eps, step_size, n_steps, n_restarts, bounds):
     """Return the arguments of ``attacks.pgd_linf`` that do not depend on the data."""
-    _check_number("eps", eps, 0, strict=False)
-    _check_number("step_size", step_size, 0, strict=True)
-    _check_integer("n_steps", n_steps, 0)
-    _check_integer("n_restarts", n_restarts, 1)
+    check_number("eps", eps, 0, strict=False)
+    check_number("step_size", step_size, 0, strict=True)
+    check_integer("n_steps", n_steps, 0)
+    check_integer("n_restarts", n_restarts, 1)
     if bounds is not None:
-        bounds = tuple(_check_bounds(bounds))
+        bounds = tuple(check_bounds(bounds))
         if "compositional" in attacks and not bounds[0] <= 0 < 1 <= bounds[1]:
             raise ValueError(
                 "the attack 'compositional' begins with corrupted images in [0, 1], which bounds="

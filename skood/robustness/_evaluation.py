@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_memory
 from tqdm.auto import tqdm
 
-from ..attacks import _check_integer
+from .._numbers import check_integer
 from ..metrics._curve import Curve
 from ..metrics._protocols import check_tpr, operating_point, summarise
 from ..metrics._sets import check_detector, check_set_scores, frame
@@ -170,7 +170,7 @@ def evaluate_robustness(
     check_detector(detector)
     seed = check_seed(random_state)
     if n_samples is not None:
-        _check_integer("n_samples", n_samples, 1)
+        check_integer("n_samples", n_samples, 1)
     pgd = check_pgd(
         attacks, eps=eps, step_size=step_size, n_steps=n_steps, n_restarts=n_restarts, bounds=bounds
     )
