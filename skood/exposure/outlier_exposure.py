@@ -81,6 +81,8 @@ class OutlierExposureDetector(BaseFlatteningDetector):
     See Also
     --------
     EnergyExposureDetector : Separates energies instead of flattening predictions.
+    ACETDetector : The same, with half of the outliers attacked.
+    NTOMDetector : Outliers that the network finds hard, in a class of their own.
 
     Notes
     -----
