@@ -1,0 +1,38 @@
+"""Arrays and tensors alike: what every score does with its logits first."""
+
+from functools import wraps
+
+import numpy as np
+import torch
+
+
+def array_or_tensor(formula):
+    """Let a formula on floating tensors (n, K) read arrays as well, and answer in kind."""
+
+    @wraps(formula)
+    def score(logits, *args, **kwargs):
+        is_tensor = isinstance(logits, torch.Tensor)
+        z = logits if is_tensor else _from_array(logits)
+        _check_logits(z)
+        result = formula(z.to(torch.promote_types(z.dtype, torch.float32)), *args, **kwargs)
+        return result.to(z.dtype) if is_tensor else result.numpy()
+
+    return score
+
+
+def _from_array(logits):
+    array = np.asarray(logits)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"logits must be real numbers, got an array of dtype {array.dtype}.")
+    # torch shares memory only with writable, forward-strided arrays; a read-only memmap is copied.
+    return torch.from_numpy(np.require(array, np.float64, ["C", "W"]))
+
+
+def _check_logits(logits):
+    if not logits.is_floating_point():
+        raise TypeError(f"logits must be a floating point tensor, got {logits.dtype}.")
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ValueError(
+            f"logits must have shape (n, K) with K >= 1 classes, got {tuple(logits.shape)}. "
+            "Give one row as logits[None]."
+        )
