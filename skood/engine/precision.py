@@ -21,9 +21,14 @@ def forward(module, x, precision):
     x : Tensor of shape (n, ...)
     precision : {"float32", "bf16"}
         "bf16" runs matrix products and convolutions in bfloat16, by torch's autocast; weights,
-        normalisation, losses and scores stay in float32. "float32" leaves everything as it is.
+        normalisation, losses and scores stay in float32. "float32" leaves everything as it is. An
+        autocast of the caller's own changes neither.
     """
-    if precision == "float32":
+    device, lower = x.device.type, precision == "bf16"
+    if not lower and not torch.is_autocast_enabled(device):
         return module(x)
-    with torch.autocast(x.device.type, torch.bfloat16):
-        return module(x).float()
+    # Without the cache of weights in bfloat16: inside an autocast of the caller's it would outlive
+    # the steps of the optimizer, and the network would never be seen to learn.
+    with torch.autocast(device, torch.bfloat16, enabled=lower, cache_enabled=False):
+        logits = module(x)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)) if lower else logits
