@@ -128,7 +128,7 @@ class Parametrised(nn.Module):
         nn.utils.weight_norm, nn.utils.spectral_norm,
     ],
     ids=["weight", "spectral", "weight-by-hook", "spectral-by-hook"],
-)  # fmt: skip
+)
 def test_computed_weights_follow_what_they_are_computed_from(norm, images):
     X, _, _ = images
     net = Parametrised((3, 8, 8), N_OUTPUTS, norm)
