@@ -11,26 +11,36 @@ import pytest
 
 from skood.datasets import load_digits_ood
 from skood.metrics import ood_report
+from skood.robustness import evaluate_robustness
 
 ROOT = Path(__file__).parents[1]
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SETS = ["held_out_digits", "photograph", "letters", "noise"]
 
 
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory):
-    """Run the quickstart, one epoch each, in an empty folder and without a display."""
-    folder = tmp_path_factory.mktemp("quickstart")
+def _run(name, folder, *arguments):
+    """Run an example in an empty folder and without a display; return what it prints."""
     hidden = {"DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND"}
     environment = {k: v for k, v in os.environ.items() if k not in hidden}
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "plot_quickstart.py", "--epochs", "1"],
+        [sys.executable, ROOT / "examples" / f"plot_{name}.py", *arguments],
         cwd=folder, env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=170,
     )
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    return done.stdout, folder / "quickstart_output"
+    return done.stdout, folder / f"{name}_output"
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    return _run("quickstart", tmp_path_factory.mktemp("quickstart"), "--epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def atom(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("atom")
+    return _run("atom", folder, "--epochs", "3", "--steps", "2")
 
 
 def _printed_table(text):
@@ -70,15 +80,80 @@ def test_quickstart_fits_a_terminal_and_says_where_its_files_are(quickstart):
     assert [file.name for file in sorted(output.iterdir())] == ["detector.joblib", "quickstart.png"]
 
 
-def test_quickstart_saves_a_picture(quickstart):
-    picture = (quickstart[1] / "quickstart.png").read_bytes()
+def _check_picture(path):
+    picture = path.read_bytes()
     assert picture.startswith(PNG_SIGNATURE)
     width, height = (int.from_bytes(picture[at : at + 4], "big") for at in (16, 20))
     assert 1000 <= width <= 2000
     assert 500 <= height <= 1200
 
 
-def test_picture_of_the_readme_is_small():
-    picture = ROOT / "docs" / "images" / "quickstart.png"
+def test_quickstart_saves_a_picture(quickstart):
+    _check_picture(quickstart[1] / "quickstart.png")
+
+
+@pytest.mark.parametrize("name", ["quickstart", "atom"])
+def test_picture_of_the_documentation_is_small(name):
+    picture = ROOT / "docs" / "images" / f"{name}.png"
     assert picture.read_bytes().startswith(PNG_SIGNATURE)
     assert picture.stat().st_size <= 250_000
+
+
+def _printed_robustness(text):
+    """Return {attack: {set: FPR95 and AUROC of OE, NTOM and ATOM}}."""
+    printed = {"natural": {}, "linf": {}}
+    attack = None
+    for line in text.splitlines():
+        *names, values = line.split(maxsplit=line.startswith((*printed,)) + 1) or [None, ""]
+        attack = names[0] if names[0] in printed else attack
+        if attack and names[-1] in (*SETS, "mean") and len(values.split()) == 6:
+            printed[attack][names[-1]] = np.array(values.split(), dtype=float)
+    return printed
+
+
+def test_atom_prints_what_the_saved_detector_does(atom):
+    text, output = atom
+    data = load_digits_ood()
+    detector = joblib.load(output / "detector.joblib")
+    report = evaluate_robustness(
+        detector, data.X_test, data.ood, n_samples=200, attacks=("natural", "linf"),
+        eps=55 / 255, step_size=55 / 255 / 4, n_steps=2,
+    )
+    for attack, rows in _printed_robustness(text).items():
+        assert list(rows) == [*SETS, "mean"]
+        for name, row in rows.items():
+            expected = 100 * report.loc[(attack, name), ["fpr95", "auroc"]]
+            # Printed with one decimal; 0.06 leaves room for the last bit of a score.
+            np.testing.assert_allclose(row[2::3], expected.astype(float), atol=0.06)
+
+
+def test_atom_shows_that_no_attack_makes_an_outlier_easier(atom):
+    printed = _printed_robustness(atom[0])
+    for name, natural in printed["natural"].items():
+        attacked = printed["linf"][name]
+        assert (attacked[:3] >= natural[:3]).all()
+        assert (attacked[3:] <= natural[3:]).all()
+    assert (printed["linf"]["mean"][:3] > printed["natural"]["mean"][:3]).all()
+
+
+def test_atom_prints_what_mining_kept(atom):
+    text, output = atom
+    data = load_digits_ood()
+    detector = joblib.load(output / "detector.joblib")
+    is_sign = (data.X_aux == 0).mean(axis=(1, 2, 3)) > 0.25
+    (line,) = (x for x in text.splitlines() if x.startswith("ATOM   "))
+    for epoch in (1, 3):
+        share = is_sign[detector.history_[epoch - 1]["kept_index"]].mean()
+        assert f"{epoch}: {share:.0%}" in line
+
+
+def test_atom_fits_a_terminal_and_says_where_its_files_are(atom):
+    text, output = atom
+    assert max(map(len, text.splitlines())) <= 100
+    assert [file.name for file in sorted(output.iterdir())] == ["atom.png", "detector.joblib"]
+    for file in output.iterdir():
+        assert f"atom_output/{file.name}" in text
+
+
+def test_atom_saves_a_picture(atom):
+    _check_picture(atom[1] / "atom.png")
