@@ -22,7 +22,7 @@ def check_integer(name, value, lowest):
 
 
 def check_bounds(bounds):
-    """Return the range of the data, or say why it is none."""
+    """Return the range of the data as a tuple, or say why it is none."""
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
         raise TypeError(f"bounds must be a pair of numbers or None, got {bounds!r}.")
     for bound in bounds:
@@ -30,4 +30,4 @@ def check_bounds(bounds):
             raise TypeError(f"bounds must be a pair of numbers or None, got {bounds!r}.")
     if not bounds[0] < bounds[1]:
         raise ValueError(f"bounds must be (lowest, highest) with lowest < highest, got {bounds!r}.")
-    return bounds
+    return tuple(bounds)

@@ -243,11 +243,13 @@ def _reach(x, eps, bounds):
     """Return the lowest and highest perturbation allowed, which always enclose 0."""
     if bounds is None:
         return -eps, eps
-    lowest, highest = check_bounds(bounds)
+    # As x knows them: a bound that is a value of X in double precision is one in single, too.
+    bounds = check_bounds(bounds)
+    lowest, highest = x.new_tensor(bounds).tolist()
     least, largest = x.min().item(), x.max().item()
     if not lowest <= least <= largest <= highest:
         raise ValueError(
-            f"x must lie within bounds=({lowest}, {highest}), got values from {least:.6g} to "
+            f"x must lie within bounds={bounds}, got values from {least:.6g} to "
             f"{largest:.6g}: scale or clip x, give its own range, or bounds=None for no clipping."
         )
     return (lowest - x).clamp_(min=-eps), (highest - x).clamp_(max=eps)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 
 from skood import ATOMDetector, NTOMDetector
 from skood.engine.attack import Attack, held_still
@@ -20,6 +21,13 @@ def images(n=20, n_aux=160, shape=(1, 8, 8)):
 def table(n=40, n_aux=400):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, 3)), np.arange(n) % 2, rng.uniform(-4, 4, size=(n_aux, 3))
+
+
+class Forbidden(Callback):
+    """A callback that lets nobody train."""
+
+    def on_train_begin(self, net, **kwargs):
+        raise AssertionError("trained")
 
 
 class Spy(ATOMDetector):
@@ -201,6 +209,7 @@ def test_eps_of_a_table_needs_bounds():
         ({"n_steps": 2.5}, ValueError, "n_steps"),
         ({"bounds": (1, 0)}, ValueError, "bounds must be .lowest, highest."),
         ({"bounds": (0,)}, TypeError, "bounds must be a pair"),
+        ({"bounds": ("a", "b"), "n_steps": 0}, TypeError, "bounds must be a pair"),
         ({"bounds": "unit"}, ValueError, "bounds"),
         ({"quantile": 1.0}, ValueError, "quantile"),
         ({"pool_size": 0}, ValueError, "pool_size"),
@@ -209,14 +218,144 @@ def test_eps_of_a_table_needs_bounds():
 )
 def test_bad_parameters_are_refused(params, error, message):
     X, y, A = images()
+    detector = ATOMDetector(pretrain_epochs=1, callbacks=[Forbidden()], **FAST | params)
     with pytest.raises(error, match=message):
-        ATOMDetector(**FAST | params).fit(X, y, X_aux=(A,))
+        detector.fit(X, y, X_aux=(A,))
 
 
-def test_images_outside_the_bounds_are_refused():
+def test_images_outside_the_bounds_are_refused_before_any_training():
     X, y, A = images()
     X, A = ((each / 255 - 0.5) / 0.25 for each in (X, A))
-    with pytest.raises(ValueError, match=r"x must lie within bounds=\(0.0, 1.0\)"):
-        ATOMDetector(**FAST).fit(X, y, X_aux=(A,))
-    detector = ATOMDetector(eps=0.1, bounds=(-2, 2), **FAST).fit(X, y, X_aux=(A,))
+    detector = ATOMDetector(pretrain_epochs=1, callbacks=[Forbidden()], **FAST)
+    with pytest.raises(ValueError, match=r"X_aux must lie within bounds=\(0.0, 1.0\)"):
+        detector.fit(X, y, X_aux=(A,))
+    detector = ATOMDetector(bounds=[-2, 2], **FAST).fit(X, y, X_aux=(A,))
     assert detector.bounds_ == (-2, 2)
+    assert detector.eps_ == pytest.approx(4 * 8 / 255)  # the same share of the range
+
+
+def test_one_outlier_outside_the_bounds_is_enough():
+    X, y, A = table()
+    A[377] = 4.2
+    with pytest.raises(ValueError, match=r"X_aux must lie within bounds=\(-4, 4\).*to 4.2"):
+        ATOMDetector(eps=0.1, bounds=(-4, 4), callbacks=[Forbidden()], **FAST).fit(
+            X, y, X_aux=(A[:200], A[200:])
+        )
+
+
+def test_items_of_a_dataset_and_augmented_ones_are_seen_when_they_are_read():
+    X, y, A = images()
+    with pytest.raises(ValueError, match="X_aux, as augment returns it, must lie within"):
+        ATOMDetector(augment=lambda x: x.float() / 255 + 0.1, **FAST).fit(X, y, X_aux=(A,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_range_of_the_data_itself_is_kept_to(dtype, seed):
+    rng = np.random.default_rng(seed)
+    X, A = rng.normal(size=(20, 3)), rng.normal(size=(80, 3)).clip(-1.7, 1.9)
+    bounds = (A.min(), A.max())  # not exact in single precision
+    detector = ATOMDetector(eps=0.1, bounds=bounds, dtype=dtype, **FAST | {"max_epochs": 1})
+    assert detector.fit(X, A).bounds_ == bounds
+
+
+def test_outliers_of_its_own_are_kept_in_the_bounds():
+    X, y, _ = table()
+    Spy.calls = []
+    with pytest.warns(UserWarning, match="synthetic ones are drawn") as caught:
+        Spy(eps=0.1, bounds=(-3, 3), **FAST).fit(X.clip(-3, 3), y)
+    assert max(x_out.abs().max() for x_out, *_ in Spy.calls) == 3
+    assert len(caught) == 1  # and nothing is said of their number
+
+
+@pytest.mark.parametrize("bounds", [(0, 255), (-1, 1)])
+def test_8_bit_images_have_no_other_bounds(bounds):
+    X, y, A = images()
+    with pytest.raises(ValueError, match=r"8-bit images are read as \[0, 1\]"):
+        ATOMDetector(eps=4, bounds=bounds, **FAST).fit(X, y, X_aux=(A,))
+
+
+@pytest.mark.parametrize("bounds", [None, (0, np.inf)])
+def test_images_without_a_range_need_eps(bounds):
+    X, y, A = images()
+    X, A = X / 255.0, A / 255.0
+    with pytest.raises(ValueError, match="eps='auto' is 8/255 of the range of images"):
+        ATOMDetector(bounds=bounds, **FAST).fit(X, y, X_aux=(A,))
+    ATOMDetector(bounds=bounds, eps=0.02, **FAST | {"max_epochs": 1}).fit(X, y, X_aux=(A,))
+
+
+# ---- the attack is the one that the parameters name
+
+
+def test_the_step_is_the_one_given():
+    X, y, A = images()
+    moves = {}
+    for step in (1 / 255, 4 / 255):
+        Spy.calls = []
+        Spy(step_size=step, n_steps=1, eps=30 / 255, **FAST).fit(X, y, X_aux=(A,))
+        before, after, *_ = Spy.calls[0]
+        moves[step] = (after - before)[10:] * 255
+    # From one start on whole pixel values: what differs is the step, up or down.
+    difference = (moves[4 / 255] - moves[1 / 255]).abs()
+    assert ((difference - 3).abs() < 1e-2).double().mean() > 0.5
+
+
+def test_the_attack_of_a_fit_starts_at_random_on_whole_pixel_values():
+    X, y, A = images()
+    Spy.calls = []
+    Spy(step_size=1e-4 / 255, n_steps=1, **FAST).fit(X, y, X_aux=(A,))
+    pixels = torch.cat([(after - before)[10:] for before, after, *_ in Spy.calls]) * 255
+    moved = pixels[(pixels != 0).flatten(1).any(1)]
+    assert len(moved) > 5
+    assert moved.abs().max() > 7 and moved.std() > 3  # anywhere in the ball
+    inside = ((moved - moved.round()).abs() < 1e-3).double().mean()
+    assert inside > 0.99  # rounding of x + delta apart
+
+
+def test_an_attack_uses_its_whole_reach():
+    X, y, A = images()
+    Spy.calls = []
+    Spy(n_steps=8, **FAST).fit(X, y, X_aux=(A,))
+    reach = torch.cat([(after - before)[10:].flatten(1).abs().amax(1) for before, after, *_ in
+                       Spy.calls])
+    assert (reach > 7.9 / 255).double().mean() > 0.8
+
+
+def test_parts_that_fit_the_cache_change_nothing():
+    net, x = SmallResNet((1, 8, 8), 3), torch.rand(40, 1, 8, 8)
+    seen = []
+    net.register_forward_hook(lambda net, args, logits: seen.append(len(logits)))
+
+    def attack(n_rows):
+        torch.manual_seed(0)
+        attack = Attack(net, lambda z: z[:, 0], 0.1, 0.02, 3, (0, 1), None)
+        attack._n_rows = n_rows
+        return attack(x)
+
+    whole = attack(40)
+    assert set(seen) == {40}
+    seen.clear()
+    parts = attack(16)
+    assert set(seen) == {13, 14}  # three parts, evenly
+    # Signs of gradients that rounding decides may differ in a few pixels.
+    assert ((whole - parts).abs() < 1e-6).double().mean() > 0.99
+
+
+def test_a_score_that_saturates_is_climbed_all_the_same():
+    class Sure(torch.nn.Module):
+        """Gives outliers the last class by sixty nats: in single precision p_K is 1 around x."""
+
+        def __init__(self, shape, n_outputs):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(shape))
+
+        def forward(self, x):
+            z = 60 - (x * self.weight).sum(1)
+            return torch.stack([torch.zeros_like(z), torch.zeros_like(z), z], 1)
+
+    X, y, _ = table()
+    Spy.calls = []
+    detector = Spy(Sure, lr=1e-9, eps=0.5, n_steps=8, bounds=None, **FAST)
+    detector.fit(X * 0.1, y, X_aux=(np.zeros((80, 3)),))
+    before, after, *_ = Spy.calls[0]
+    assert ((after - before)[10:] - 0.5).abs().max() < 1e-6  # straight up

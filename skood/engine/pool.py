@@ -34,12 +34,14 @@ class OutlierPool:
         What rows are converted to where the sources' dtypes differ.
     check : callable, default=None
         Called with each batch of items that is read from a Dataset.
+    synthetic : bool, default=False
+        Whether a detector drew them for itself.
     """
 
-    def __init__(self, sources, dtype="float32", check=None):
+    def __init__(self, sources, dtype="float32", check=None, synthetic=False):
         self.sources = tuple(sources)
         self.dtype = dtype
-        self.check = check
+        self.check, self.synthetic = check, synthetic
         self.starts = np.cumsum([0, *map(len, self.sources)])
 
     def __len__(self):

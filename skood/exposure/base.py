@@ -5,6 +5,7 @@ from abc import abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
+import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.nn import functional as F
@@ -53,8 +54,11 @@ class BaseExposureDetector(BaseDetector):
         """Return the outputs that the network needs."""
         return n_classes
 
-    def _read_range(self, x_in):
-        """Set what depends on X alone, before anything is trained."""
+    def _read_range(self, x_in, pool):
+        """Set and check what depends on the data alone, before anything is trained.
+
+        ``pool`` is None where there are no outliers.
+        """
 
     def _prepare(self, x_in, pool, rng):
         """Measure what the loss needs on the network as it is before the method's own epochs."""
@@ -79,11 +83,13 @@ class BaseExposureDetector(BaseDetector):
         if not isinstance(self.module, nn.Module):
             warn_about_scales(data.x_in)
         self.classes_ = data.classes
-        with seeded(self.random_state, self.device) as rng:
+        # Outside any autocast of the caller's: `precision` alone says how to compute.
+        plainly = torch.autocast(torch.device(self.device).type, enabled=False)
+        with plainly, seeded(self.random_state, self.device) as rng:
             pool = data.pool
             if pool is None and self.max_epochs > 0:
                 pool = self._synthetic_pool(data.x_in, rng)
-            self._read_range(data.x_in)
+            self._read_range(data.x_in, pool)
             self.module_ = self._build(data.x_in).to(self.device)
             loader = self._loader(data, pool, rng)
             if loader.n_out and self.max_epochs > 0:
@@ -115,7 +121,8 @@ class BaseExposureDetector(BaseDetector):
             UserWarning,
             stacklevel=5,
         )
-        return OutlierPool([synthetic_like(x_in, random_state=rng)], self.dtype)
+        drawn = synthetic_like(x_in, random_state=rng)
+        return OutlierPool([drawn], self.dtype, synthetic=True)
 
     def _build(self, x_in):
         n_classes = 1 if self.classes_ is None else len(self.classes_)

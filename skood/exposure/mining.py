@@ -18,7 +18,7 @@ def mined(detector, loader):
         With the parameters ``quantile``, ``pool_size`` and ``record_kept``.
     loader : PairedLoader
     """
-    n_candidates, n_kept = _plan(detector.pool_size, len(loader.pool), loader.n_out)
+    n_candidates, n_kept = _plan(detector.pool_size, loader.pool, loader.n_out)
     _check_quantile(detector.quantile, n_candidates, n_kept)
     return MinedSelection(
         detector.module_, loader.pool,
@@ -29,8 +29,9 @@ def mined(detector, loader):
     )
 
 
-def _plan(pool_size, n_pool, n_out):
+def _plan(pool_size, pool, n_out):
     """Return how many candidates are scored at each epoch, and how many of them are kept."""
+    n_pool = len(pool)
     if pool_size != "auto":
         if pool_size > n_pool:
             raise ValueError(
@@ -42,23 +43,25 @@ def _plan(pool_size, n_pool, n_out):
     if n_pool >= _POOL_RATIO * n_out:
         return _POOL_RATIO * n_out, n_out
     n_kept = max(1, n_pool // _POOL_RATIO)
-    warnings.warn(
-        f"{n_pool} outliers are fewer than the {_POOL_RATIO * n_out} candidates of an epoch "
-        f"({_POOL_RATIO} for each of {n_out} to train on): each epoch scores them all, keeps "
-        f"{n_kept} and uses each about {n_out / n_kept:.3g} times.",
-        UserWarning,
-        stacklevel=6,
-    )
+    if not pool.synthetic:  # of those it is said already that there are better ones
+        warnings.warn(
+            f"{n_pool} outliers are fewer than the {_POOL_RATIO * n_out} candidates of an epoch "
+            f"({_POOL_RATIO} for each of {n_out} to train on): each epoch scores them all, keeps "
+            f"{n_kept} and uses each about {n_out / n_kept:.3g} times.",
+            UserWarning,
+            stacklevel=7,
+        )
     return n_pool, n_kept
 
 
 def _check_quantile(quantile, n_candidates, n_kept):
     first = math.floor(quantile * n_candidates)
     if first + n_kept > n_candidates:
+        most = math.floor(1000 * (1 - n_kept / n_candidates)) / 1000
         raise ValueError(
             f"quantile={quantile} passes over the {first} hardest of {n_candidates} candidates, "
             f"which leaves {n_candidates - first} where {n_kept} are to be kept. Lower quantile "
-            f"to {1 - n_kept / n_candidates:.3g} or less, or raise pool_size."
+            f"to {most} or less, or raise pool_size."
             if n_kept <= n_candidates
             else f"pool_size={n_candidates} candidates are fewer than the {n_kept} outliers that "
             "an epoch trains on (outlier_ratio for each row of X): raise it, or give 'auto'."
