@@ -2,7 +2,10 @@
 
 import copy
 import pickle
+import threading
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -21,7 +24,7 @@ from skood import attacks, corruptions, scores
 from skood.datasets import load_digits_ood
 from skood.engine import inference
 from skood.metrics import fpr95, ood_report, threshold_at_tpr
-from skood.robustness import evaluate_robustness
+from skood.robustness import _evaluation, evaluate_robustness
 
 GOLDEN = np.load(Path(__file__).parent / "reference" / "pgd.npz")
 PX = 1 / 255
@@ -49,23 +52,21 @@ class Linear:
 
 
 class Kept:
-    """A memory that holds nothing, but shows every outcome."""
-
-    location = None
+    """Shows every outcome."""
 
     def __init__(self):
         self.outcomes = []
 
-    def cache(self, function, ignore):
-        def call(*args):
-            self.outcomes.append(function(*args))
-            return self.outcomes[-1]
-
-        return call
-
     def scores(self, detector, X_in, X, **arguments):
         """Return the scores of X, one array an attack, in the order of their computation."""
-        evaluate_robustness(detector, X_in, X, memory=self, **arguments)
+        outcome = _evaluation.outcome
+
+        def call(*args):
+            self.outcomes.append(outcome(*args))
+            return self.outcomes[-1]
+
+        with mock.patch.object(_evaluation, "outcome", call):
+            evaluate_robustness(detector, X_in, X, **arguments)
         return [outcome.scores for outcome in self.outcomes]
 
 
@@ -441,19 +442,17 @@ def test_progress_is_shown_on_demand(few_corruptions, capsys):
 
 
 class Counting:
-    """A detector whose work is counted, and whose hash does not change by counting."""
+    """A detector of the user's own, whose work is counted."""
 
     asked = 0
+    dtype = "float64"
 
-    def __init__(self, weight=WEIGHT, scale=1.0):
-        self.module_, self.scale = Linear(weight).module_, scale
-        self.dtype = "float64"
-
-    def get_params(self, deep=True):
-        return {"scale": self.scale, "verbose": np.random.default_rng().random()}
+    def __init__(self, weight=WEIGHT, **attributes):
+        self.module_, self.scale = Linear(weight).module_, 1.0
+        vars(self).update(attributes)
 
     def score_samples(self, X):
-        type(self).asked += 1
+        Counting.asked += 1
         with torch.no_grad():
             x = torch.tensor(np.asarray(X, float) / (255 if X.dtype == np.uint8 else 1))
             return self.scale * self.module_(x)[:, 0].numpy()
@@ -462,8 +461,41 @@ class Counting:
         return self.scale * logits[:, 0]
 
 
-def first_logit(logits):
-    return logits[:, 0]
+class OfParameters(Counting):
+    """One more, of scikit-learn's manner."""
+
+    def get_params(self, deep=True):
+        return {"scale": self.scale, "verbose": np.random.default_rng().random()}
+
+
+def with_net(change, kind=Counting):
+    """Return a detector whose network was changed in what may not show in natural scores."""
+    detector = kind()
+    change(detector.module_)
+    return detector
+
+
+def named(source, **seen):
+    """Return the function `objective` of a notebook's cell."""
+    names = {"torch": torch, **seen}
+    exec(f"def objective(z{', k=' + str(seen['k']) if 'k' in seen else ''}):\n    {source}", names)
+    return names["objective"]
+
+
+class Objective:
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def __call__(self, logits):
+        return self.factor * logits[:, 0]
+
+
+def closure(factor):
+    return lambda logits: factor * logits[:, 0]
+
+
+def first_logit(logits, factor=1.0):
+    return factor * logits[:, 0]
 
 
 def asked(*args, **arguments):
@@ -475,39 +507,116 @@ def asked(*args, **arguments):
 def test_what_is_finished_is_not_computed_again(few_corruptions, tmp_path):
     X, memory = images(20, 0), str(tmp_path)
     sets = {"a": images(20, 1), "b": images(20, 2)}
-    of_a_set = 1 + 4 + 1 + 1  # natural, four corruptions, linf, compositional
+    of_a_set = 4 + 1 + 1  # four corruptions, linf, compositional; and always natural, one more
     n, first = asked(Counting(), X, sets, memory=memory)
-    assert n == 1 + 2 * of_a_set and len(few_corruptions) == 8
+    assert n == 1 + 2 * (1 + of_a_set) and len(few_corruptions) == 8
     # Another object, from a file: what counts is its content.
     detector = pickle.loads(pickle.dumps(Counting()))
+    detector.module_.train()
     n, again = asked(detector, X, sets, memory=joblib.Memory(memory, verbose=0))
-    assert n == 1
-    pd.testing.assert_frame_equal(first, again)  # the seconds too
-    assert asked(detector, X[:10], {"renamed": sets["b"]}, memory=memory)[0] == 1
-    assert asked(detector, X, {**sets, "c": images(20, 3)}, memory=memory)[0] == 1 + of_a_set
+    assert n == 1 + 2
+    pd.testing.assert_frame_equal(first.drop(columns="seconds"), again.drop(columns="seconds"))
+    kept = [report["seconds"].drop(index="natural", level="attack") for report in (first, again)]
+    pd.testing.assert_series_equal(*kept)
+    assert asked(detector, X[:10], {"renamed": sets["b"]}, memory=memory)[0] == 1 + 1
+    n, _ = asked(detector, X, {**sets, "c": images(20, 3)}, memory=tmp_path)  # a path, too
+    assert n == 1 + 3 + of_a_set
+
+
+def values(report):
+    return report.drop(columns="seconds")
 
 
 @pytest.mark.parametrize(
-    "change, n",
+    "before, change, n",
     [
-        ({"eps": 0.5}, 2),  # linf and, from the corruptions that are there, compositional
-        ({"n_restarts": 2}, 2),
-        ({"objective": first_logit}, 2),
-        ({"random_state": 1}, 6),  # all but natural
-        ({"detector": Counting(scale=2.0)}, 7),
-        ({"detector": Counting(weight=-WEIGHT)}, 7),
-        ({"X_ood": images(20, 7)}, 7),
-        ({"tpr": 0.9}, 0),
-        ({"verbose": True}, 0),
+        ({}, {"eps": 0.5}, 2),  # linf and, from the corruptions that are there, compositional
+        ({}, {"n_restarts": 2}, 2),
+        ({}, {"objective": first_logit}, 2),
+        ({}, {"random_state": 1}, 6),
+        ({}, {"detector": Counting(scale=2.0)}, 6),
+        ({}, {"detector": Counting(weight=-WEIGHT)}, 6),
+        ({}, {"X_ood": images(20, 7)}, 6),
+        ({}, {"tpr": 0.9}, 0),
+        ({}, {"verbose": True}, 0),
+        # What natural scores do not show.
+        ({}, {"detector": Counting(shift=2.0)}, 6),
+        ({}, {"detector": Counting(centres_=np.ones(2))}, 6),
+        ({"detector": Counting(centres_=torch.ones(2))},
+         {"detector": Counting(centres_=torch.zeros(2))}, 6),
+        ({"detector": Counting(centres_=torch.ones(2))},
+         {"detector": Counting(centres_=torch.ones(2))}, 0),
+        ({}, {"detector": OfParameters()}, 6),
+        ({"detector": OfParameters()}, {"detector": OfParameters()}, 0),
+        ({"detector": OfParameters()}, {"detector": OfParameters(verbose=3, n_iter_=4)}, 0),
+        ({"detector": OfParameters()}, {"detector": OfParameters(centres_=np.ones(2))}, 6),
+        ({"detector": OfParameters()}, {"detector": OfParameters(_shift=2.0)}, 6),
+        ({}, {"detector": with_net(lambda net: setattr(net, "T", -3.0))}, 6),
+        ({}, {"detector": with_net(lambda net: setattr(net[1], "act", torch.relu))}, 6),
+        ({}, {"detector": with_net(lambda net: net[1].register_buffer("T", torch.ones(1)))}, 6),
+        ({}, {"detector": with_net(nn.Module.train)}, 0),
+        # A name that was given anew.
+        ({"objective": named("return z[:, 0]")}, {"objective": named("return z[:, 0]")}, 0),
+        ({"objective": named("return z[:, 0]")}, {"objective": named("return -z[:, 0]")}, 2),
+        ({"objective": named("return 2 * z[:, 0]")}, {"objective": named("return 3 * z[:, 0]")}, 2),
+        ({"objective": named("return torch.sin(z[:, 0])")},
+         {"objective": named("return torch.cos(z[:, 0])")}, 2),
+        ({"objective": named("return (lambda: 2 * z[:, 0])()")},
+         {"objective": named("return (lambda: 3 * z[:, 0])()")}, 2),
+        ({"objective": named("return k * z[:, 0]", k=2)},
+         {"objective": named("return k * z[:, 0]", k=3)}, 2),
+        ({"objective": named("return T * z[:, 0]", T=2)},
+         {"objective": named("return T * z[:, 0]", T=3)}, 2),
+        ({"objective": named("return f(z)", f=named("return z[:, 0]"))},
+         {"objective": named("return f(z)", f=named("return -z[:, 0]"))}, 2),
+        ({"objective": closure(2)}, {"objective": closure(2)}, 0),
+        ({"objective": closure(2)}, {"objective": closure(3)}, 2),
+        ({"objective": partial(first_logit, factor=2)},
+         {"objective": partial(first_logit, factor=2)}, 0),
+        ({"objective": partial(first_logit, factor=2)},
+         {"objective": partial(first_logit, factor=3)}, 2),
+        ({"objective": Objective(2)}, {"objective": Objective(3)}, 2),
+        ({"objective": Objective(2).__call__}, {"objective": Objective(3).__call__}, 2),
     ],
 )
-def test_what_depends_on_a_change_is_computed_anew(few_corruptions, tmp_path, change, n):
-    arguments = {
-        "detector": Counting(), "X_in": images(20, 0), "X_ood": images(20, 1), "memory": tmp_path
-    }
-    arguments["memory"] = str(tmp_path)
-    evaluate_robustness(**arguments)
-    assert asked(**arguments | change)[0] == 1 + n
+def test_what_depends_on_a_change_is_computed_anew(few_corruptions, tmp_path, before, change, n):
+    arguments = {"detector": Counting(), "X_in": images(20, 0), "X_ood": images(20, 1)} | before
+    evaluate_robustness(**arguments, memory=str(tmp_path))
+    n_asked, report = asked(**arguments | change, memory=str(tmp_path))
+    assert n_asked == 1 + 1 + n
+    pd.testing.assert_frame_equal(values(report), values(evaluate_robustness(**arguments | change)))
+
+
+@pytest.mark.parametrize(
+    "kind, name, value, objective",
+    [
+        (Objective, "__call__", lambda self, logits: -logits[:, 0], Objective()),
+        (Counting, "_objective", lambda self, logits: -logits[:, 0], None),
+        (Counting, "precision", "bf16", None),
+    ],
+)
+def test_a_class_defined_anew_is_another(tmp_path, monkeypatch, kind, name, value, objective):
+    X, memory = images(20, 0), str(tmp_path)
+    arguments = {"attacks": ["linf"], "objective": objective, "memory": memory}
+    evaluate_robustness(Counting(), X, X, **arguments)
+    assert asked(Counting(), X, X, **arguments)[0] == 2
+    monkeypatch.setattr(kind, name, value, raising=name != "precision")
+    assert asked(Counting(), X, X, **arguments)[0] == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # it still works
+@pytest.mark.parametrize("wrap", [nn.utils.parametrizations.weight_norm, torch.jit.script])
+def test_a_memory_knows_networks_that_cannot_be_pickled(tmp_path, wrap):
+    X, memory = images(20, 0), str(tmp_path)
+
+    def detector(weight):
+        linear = Linear(weight).module_[1]
+        return Counting(module_=nn.Sequential(nn.Flatten(), wrap(linear)))
+
+    arguments = {"attacks": ["linf"], "memory": memory}
+    assert asked(detector(WEIGHT), X, X, **arguments)[0] == 3
+    assert asked(detector(WEIGHT), X, X, **arguments)[0] == 2
+    assert asked(detector(-WEIGHT), X, X, **arguments)[0] == 3
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_was(few_corruptions, tmp_path, monkeypatch):
@@ -528,9 +637,8 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(few_corruptions, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         evaluate_robustness(**arguments)
     n, resumed = asked(**arguments)
-    assert n == 1 + 2  # linf and compositional of the second set
-    columns = whole.columns.drop("seconds")
-    pd.testing.assert_frame_equal(resumed[columns], whole[columns])
+    assert n == 1 + 2 + 2  # natural, linf and compositional of the second set
+    pd.testing.assert_frame_equal(values(resumed), values(whole))
 
 
 def test_a_memory_knows_a_fitted_detector_again(digits, exposed, tmp_path, monkeypatch):
@@ -556,11 +664,14 @@ def test_a_memory_knows_a_fitted_detector_again(digits, exposed, tmp_path, monke
 
 
 def test_a_memory_says_what_it_cannot_recognise(tmp_path):
-    X = images(5, 0)
-    with pytest.raises(ValueError, match="others cannot be pickled .* imported by its name"):
+    X, memory = images(5, 0), str(tmp_path)
+    with pytest.raises(ValueError, match="detector cannot be pickled .*lock.* or pass memory=None"):
+        evaluate_robustness(Counting(lock=threading.Lock()), X, X, memory=memory)
+    lock = threading.Lock()
+    with pytest.raises(ValueError, match="objective cannot be pickled .*lock"):
         evaluate_robustness(
-            Linear(WEIGHT), X, X, attacks=["linf"], objective=lambda z: z[:, 0],
-            memory=str(tmp_path),
+            Counting(), X, X, attacks=["linf"], objective=lambda z: z[:, 0] if lock else z,
+            memory=memory,
         )
 
 

@@ -1,5 +1,6 @@
 """A table of the metrics over several sets of outliers, natural and attacked."""
 
+import os
 from functools import cached_property, partial
 
 import numpy as np
@@ -88,10 +89,10 @@ def evaluate_robustness(
         ``objective(logits) -> tensor of shape (n,)``, differentiable: what is climbed in place of
         the detector's own score. ``skood.scores.uniform`` is the surrogate with which the ATOM
         paper attacks MSP, ODIN and Outlier Exposure.
-    memory : None, str or object with the joblib.Memory interface, default=None
-        Where to keep what is finished: a call that was interrupted goes on there at the next
-        (attack, set). Results are found by the detector's weights and parameters, the data and
-        the settings; `objective` must be importable then.
+    memory : None, str, path-like or object with the joblib.Memory interface, default=None
+        Where to keep attacks that are finished: a call that was interrupted goes on there at the
+        next (attack, set). They are found by the detector's network, parameters and other
+        attributes, its scores, the code of `objective`, the data and the settings.
     verbose : bool, default=False
         Whether to show progress bars.
 
@@ -177,7 +178,8 @@ def evaluate_robustness(
     sets = check_sets(X_in, X_ood, attacks, pgd["bounds"])
     pgd["round_to"] = grid_of(sets, pgd["bounds"])
     gradient = Gradient(detector, objective) if CLIMBING.intersection(attacks) else None
-    run = _Runs(detector, gradient, objective, check_memory(memory), seed, pgd, verbose)
+    memory = os.fspath(memory) if isinstance(memory, os.PathLike) else memory
+    run = _Runs(detector, gradient, check_memory(memory), seed, pgd, verbose)
     scores_in = np.sort(check_set_scores(detector.score_samples(X_in), "X_in"))
     rows = {attack: {} for attack in attacks}
     for name, samples in sets.items():
@@ -194,15 +196,19 @@ def evaluate_robustness(
 class _Runs:
     """Attacks on one detector, by whatever memory there is."""
 
-    def __init__(self, detector, gradient, objective, memory, seed, pgd, verbose):
+    def __init__(self, detector, gradient, memory, seed, pgd, verbose):
         self.detector, self.gradient, self.verbose = detector, gradient, verbose
         draws = {"seed": seed}
         self.settings = {"natural": {}, "corrupted": draws, "ascent": {**draws, **pgd}}
-        self.outcome = memory.cache(outcome, ignore=["target"])
+        kept = memory.cache(outcome, ignore=["target"])
+        # Natural scores are cheap, and always fresh they tell a memory of any change it missed:
+        # all that is kept is found by them, too.
+        self.outcomes = {"natural": outcome, "corrupted": kept, "ascent": kept}
         keeps = getattr(memory, "location", True) is not None
         own = identity(detector) if keeps else None
-        climbing = identity(detector, objective) if keeps and gradient else None
-        self.identities = {"natural": own, "corrupted": own, "ascent": climbing}
+        climbed = (gradient.objective, gradient.dtype, gradient.precision) if gradient else ()
+        climbing = identity(detector, *climbed) if keeps and gradient else None
+        self.identities = {"natural": None, "corrupted": own, "ascent": climbing}
 
     def __call__(self, procedure, samples, X, scores, description):
         def score(X):
@@ -211,8 +217,8 @@ class _Runs:
 
         bar = partial(tqdm, desc=description, disable=not self.verbose)
         target = Target(score, self.gradient, bar)
-        identity = self.identities[procedure]
-        return self.outcome(procedure, target, identity, X, scores, self.settings[procedure])
+        identity, settings = self.identities[procedure], self.settings[procedure]
+        return self.outcomes[procedure](procedure, target, identity, X, scores, settings)
 
 
 class _AttackedSet:
