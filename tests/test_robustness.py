@@ -156,6 +156,18 @@ def test_tables_move_in_their_own_units_without_limits():
     np.testing.assert_allclose(attacked, natural + 20.25 * np.abs(weight).sum())
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_range_of_a_table_in_double_precision_may_be_its_bounds(seed):
+    rng = np.random.default_rng(seed)
+    X, weight = rng.normal(size=(30, 5)), rng.normal(size=5)
+    natural, attacked = Kept().scores(  # a network in single precision, where X rounds over them
+        Linear(weight, "float32"), X, X, attacks=("natural", "linf"), eps=0.5, step_size=0.1,
+        bounds=(X.min(), X.max()),
+    )
+    moved = np.minimum(np.where(weight > 0, X.max() - X, X - X.min()), 0.5) @ np.abs(weight)
+    np.testing.assert_allclose(attacked, natural + moved, rtol=0, atol=1e-5)
+
+
 def test_images_in_another_range_are_neither_rounded_nor_taken_for_pixels():
     X = 2 * (images(10, 1, 64, 192) / 255) - 1
     natural, attacked = Kept().scores(
@@ -218,6 +230,38 @@ def test_the_objective_takes_the_place_of_the_score():
         Linear(WEIGHT), X, X, attacks=("natural", "linf"), objective=lambda z: torch.exp(z[:, 0])
     )
     assert (attacked > natural).all()
+
+
+def test_the_attack_computes_in_the_precision_of_the_detector():
+    class Spy(nn.Linear):
+        def forward(self, x):
+            logits = super().forward(x)
+            seen.append((logits.dtype, x.requires_grad))
+            return logits
+
+    detector, seen = Linear(WEIGHT, "float32"), []
+    detector.module_[1] = Spy(48, 1)  # score_samples does without the network
+    for precision, dtype in [("float32", torch.float32), ("bf16", torch.bfloat16)]:
+        detector.precision = precision
+        evaluate_robustness(detector, images(20, 0), images(20, 0), attacks=["linf"], n_steps=2)
+        assert set(seen) == {(dtype, False), (dtype, True)}
+        seen.clear()
+
+
+def test_the_objective_of_a_detector_finds_a_way_where_its_score_is_flat():
+    rng = np.random.default_rng(0)
+    X, outliers = rng.normal(size=(60, 40)), np.zeros((8, 40))
+    detector = skood.NTOMDetector(
+        lambda input_shape, n_outputs: nn.Linear(40, n_outputs), max_epochs=1, random_state=0
+    ).fit(X, X_aux=(X + 4,))
+    with torch.no_grad():  # p_K = 1 - exp(-60) at the outliers, 1 to single precision far around
+        detector.module_.weight.copy_(torch.tensor([[0.0], [-1.0]]))
+        detector.module_.bias.copy_(torch.tensor([0.0, 60.0]))
+    arguments = {"attacks": ["linf"], "eps": 2, "step_size": 0.2, "bounds": None}
+    flat = Kept().scores(detector, X, outliers, objective=scores.abstention, **arguments)[-1]
+    found = Kept().scores(detector, X, outliers, **arguments)[-1]
+    np.testing.assert_array_equal(flat, -1)
+    np.testing.assert_allclose(found, 0, atol=1e-7)  # log-odds of 20
 
 
 # ---------------------------------------------------------------- the released code
@@ -697,10 +741,18 @@ WITHOUT_OBJECTIVE = Golden("lin", scores.msp)
         ({"X_ood": X.astype(str)}, ValueError, "must hold numbers"),
         ({"X_in": X[:0]}, ValueError, "X_in is empty"),
         ({"X_in": torch.utils.data.TensorDataset(torch.ones(2, 3))}, TypeError, "SliceDataset"),
-        ({"X_ood": X * 1.0}, ValueError, r"bounds=\(0, 1\), got values from \d+ to 2\d\d"),
-        ({"X_ood": X / np.nan}, ValueError, "within bounds"),
+        ({"X_ood": X * 1.0, "attacks": "linf"}, ValueError,
+         r"X_ood\['ood'\] must lie within bounds=\(0, 1\), got values from \d+ to 2\d\d"),
+        ({"X_ood": X / np.nan, "attacks": "linf"}, ValueError, "within bounds"),
         ({"bounds": (0.5, 1)}, ValueError, "which bounds=.* must contain"),
-        ({"bounds": (0.5, 1), "attacks": "linf"}, ValueError, r"bounds=\(0.5, 1\), got values"),
+        ({"X_ood": X / 255, "bounds": (0.5, 1), "attacks": "linf"}, ValueError,
+         r"bounds=\(0.5, 1\), got values"),
+        ({"eps": 4, "step_size": 1, "bounds": (0, 255)}, ValueError,
+         r"X_ood\['a'\] holds 8-bit .* units of \[0, 1\], so 8/255 .* eps=4 and bounds=\(0, 2"),
+        ({"eps": 4, "attacks": "linf"}, ValueError, "so 8/255 .* eps=4"),
+        ({"eps": 4, "attacks": "linf", "bounds": None}, ValueError, "so 8/255 .* bounds=None"),
+        ({"bounds": (0, 255), "attacks": "linf"}, ValueError, r"must be \(0, 1\) or None"),
+        ({"bounds": (-1, 1), "attacks": "compositional"}, ValueError, r"must be \(0, 1\) or None"),
         ({"bounds": 1}, TypeError, "bounds must be a pair"),
         ({"eps": -PX}, ValueError, "eps must be finite and at least 0"),
         ({"step_size": 0}, ValueError, "step_size must be finite and above 0"),
@@ -716,13 +768,36 @@ WITHOUT_OBJECTIVE = Golden("lin", scores.msp)
         ({"detector": TOKENS}, ValueError, "move floats, but the network reads int64"),
         ({"detector": WITHOUT_OBJECTIVE}, TypeError, "no differentiable score .* pass objective="),
         ({"detector": skood.OutlierExposureDetector()}, NotFittedError, "not fitted"),
-        ({"X_in": X[:, 0, 0], "X_ood": X[:, 0, 0]}, ValueError, "corrupt images .* leave them out"),
+        *[
+            ({"X_in": wrong, "X_ood": {"b": wrong}, "attacks": attacks, "bounds": bounds},
+             ValueError, rf"X_ood\['b'\] must hold images .* {came}.* leave out 'corr")
+            for attacks in ("corrupted", ("natural", "compositional"))
+            for wrong, bounds, came in [
+                (X[:, 0, 0], (0, 1), r"shape \(5, 4\)"),
+                (X[:, :2], (0, 1), r"shape \(5, 2, 4, 4\)"),
+                (X[:, :, :3], (0, 1), r"shape \(5, 3, 3, 4\)"),
+                (X[..., :3], (0, 1), r"shape \(5, 3, 4, 3\)"),
+                (X / 127.5 - 1, (-1, 1), r"float64 .*, from -\d.* to"),
+                (X / 100, (0, 3), "float64 .* to 2"),
+                (X / np.nan, None, "from nan to nan"),
+                (X.astype(int), (0, 255), "int64 .* to 2"),
+            ]
+        ],
     ],
 )
 def test_wrong_arguments_are_named(change, error, message, few_corruptions):
     arguments = {"detector": Linear(WEIGHT), "X_in": X, "X_ood": {"a": X}, "n_steps": 1}
     with pytest.raises(error, match=message):
         evaluate_robustness(**arguments | change)
+
+
+@pytest.mark.parametrize("bounds", [None, (0, 1), [0.0, 1.0]])
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_8_bit_images_of_any_kind_are_attacked(few_corruptions, n_channels, bounds):
+    X = images(5, 0)[:, :n_channels]
+    detector = Linear(WEIGHT[: n_channels * 16])
+    report = evaluate_robustness(detector, X, X, n_steps=1, eps=1, bounds=bounds)
+    assert report.loc[("compositional", "ood"), "auroc"] < 0.5
 
 
 def test_scores_that_are_not_finite_name_their_set():

@@ -43,7 +43,7 @@ def check_attacks(attacks):
     return names
 
 
-def check_sets(X_in, X_ood, attacks, bounds):
+def check_sets(X_in, X_ood, attacks, eps, bounds):
     """Return the out-of-distribution sets as `Samples`, by name."""
     shape = _check_rows(X_in, "X_in").X.shape[1:]
     sets = {name: _check_rows(X, f"X_ood[{name!r}]") for name, X in named_sets(X_ood).items()}
@@ -53,14 +53,11 @@ def check_sets(X_in, X_ood, attacks, bounds):
                 f"each sample of X_ood[{name!r}] must have the shape of a sample of X_in, {shape}; "
                 f"got {X.shape[1:]}."
             )
-    wanted = sorted(CORRUPTING.intersection(attacks))
-    if wanted and len(shape) != 3:
-        raise ValueError(
-            f"the attacks {wanted} corrupt images (n, C, H, W), but a sample of X_in has the shape "
-            f"{shape}: leave them out, attacks=('natural', 'linf')."
-        )
-    if CLIMBING.intersection(attacks):
-        for name, (X, _) in sets.items():
+    for name, (X, _) in sets.items():
+        if CORRUPTING.intersection(attacks):
+            _check_images(X, f"X_ood[{name!r}]")
+        if CLIMBING.intersection(attacks):
+            _check_units(X, eps, bounds, f"X_ood[{name!r}]")
             _check_within(X, bounds, f"X_ood[{name!r}]")
     return sets
 
@@ -79,9 +76,38 @@ def _check_rows(X, name):
     return Samples(array, getattr(X, "columns", None))
 
 
+def _check_images(X, name):
+    """Refuse, before hours of work, what some of the corruptions cannot be made of."""
+    from ..corruptions._corrupt import SMALLEST  # no other attack needs them
+
+    shaped = X.ndim == 4 and X.shape[1] in (1, 3) and min(X.shape[2:]) >= SMALLEST
+    numbers = X.dtype == np.uint8 or X.dtype.kind == "f" and X.min() >= 0 and X.max() <= 1
+    if not (shaped and numbers):
+        raise ValueError(
+            f"{name} must hold images to be corrupted, (n, 1 or 3, H, W) of at least "
+            f"{SMALLEST}x{SMALLEST} pixels, uint8 or floats in [0, 1]; got {X.dtype} of shape "
+            f"{X.shape}, from {X.min():.6g} to {X.max():.6g}: leave out 'corrupted' and "
+            "'compositional'."
+        )
+
+
+def _is_8_bit(X):
+    return X.ndim == 4 and X.dtype == np.uint8
+
+
+def _check_units(X, eps, bounds, name):
+    """Refuse 8-bit images together with the numbers of an attack in units of 0 to 255."""
+    if _is_8_bit(X) and (eps > 1 or bounds not in (None, (0, 1))):
+        raise ValueError(
+            f"{name} holds 8-bit images, which are read as [0, 1]: bounds must be (0, 1) or None, "
+            "and eps and step_size in units of [0, 1], so 8/255 and 1/255; got eps="
+            f"{eps:g} and bounds={bounds}."
+        )
+
+
 def _check_within(X, bounds, name):
     low, high = float(X.min()), float(X.max())
-    if X.ndim == 4 and X.dtype == np.uint8:
+    if _is_8_bit(X):
         low, high = low / 255, high / 255
     if bounds is not None and not bounds[0] <= low <= high <= bounds[1]:
         raise ValueError(

@@ -76,7 +76,8 @@ def evaluate_robustness(
     n_restarts : int, default=1
         Runs from other random starts, at least 1; the best counts.
     bounds : tuple (lowest, highest) or None, default=(0, 1)
-        Range of the data, which no attack leaves. None: no clipping, for tables without limits.
+        Range of the data, which no attack leaves; (0, 1) for 8-bit images. None: no clipping, for
+        tables without limits.
     n_samples : int, default=None
         Outliers drawn from each larger set, the same for all attacks; None: all of them.
     tpr : float in (0, 1], default=0.95
@@ -175,7 +176,7 @@ def evaluate_robustness(
     pgd = check_pgd(
         attacks, eps=eps, step_size=step_size, n_steps=n_steps, n_restarts=n_restarts, bounds=bounds
     )
-    sets = check_sets(X_in, X_ood, attacks, pgd["bounds"])
+    sets = check_sets(X_in, X_ood, attacks, pgd["eps"], pgd["bounds"])
     pgd["round_to"] = grid_of(sets, pgd["bounds"])
     gradient = Gradient(detector, objective) if CLIMBING.intersection(attacks) else None
     memory = os.fspath(memory) if isinstance(memory, os.PathLike) else memory
