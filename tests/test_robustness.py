@@ -556,7 +556,7 @@ def test_what_is_finished_is_not_computed_again(few_corruptions, tmp_path):
     assert n == 1 + 2 * (1 + of_a_set) and len(few_corruptions) == 8
     # Another object, from a file: what counts is its content.
     detector = pickle.loads(pickle.dumps(Counting()))
-    detector.module_.train()
+    detector.module_.eval()
     n, again = asked(detector, X, sets, memory=joblib.Memory(memory, verbose=0))
     assert n == 1 + 2
     pd.testing.assert_frame_equal(first.drop(columns="seconds"), again.drop(columns="seconds"))
@@ -598,7 +598,7 @@ def values(report):
         ({}, {"detector": with_net(lambda net: setattr(net, "T", -3.0))}, 6),
         ({}, {"detector": with_net(lambda net: setattr(net[1], "act", torch.relu))}, 6),
         ({}, {"detector": with_net(lambda net: net[1].register_buffer("T", torch.ones(1)))}, 6),
-        ({}, {"detector": with_net(nn.Module.train)}, 0),
+        ({}, {"detector": with_net(nn.Module.eval)}, 0),
         # A name that was given anew.
         ({"objective": named("return z[:, 0]")}, {"objective": named("return z[:, 0]")}, 0),
         ({"objective": named("return z[:, 0]")}, {"objective": named("return -z[:, 0]")}, 2),
