@@ -235,7 +235,8 @@ Machine: {processor()}, one thread. Versions: {versions}.
   40 steps of 1/255 within 8/255 up the detector's own score; one after the other. The sets are
   {", ".join(FAR)}; the last is drawn by formulas.
 - Percent, mean ± standard deviation over the seeds, as many as are in by now. The FPR counts
-  in-distribution images as positive; 0 is perfect. Epochs were chosen for the time they take, nothing else was chosen.
+  in-distribution images as positive; 0 is perfect. Epochs were chosen for the time they
+  take, nothing else was chosen.
 
 {sections}
 ## Published FPR95, for the order
