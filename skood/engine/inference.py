@@ -1,12 +1,14 @@
 """The forward pass of scoring: batched, safe for the module's mode, equal for every batch size."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..nn.tap import forward_features
 from .frozen import shadow
 from .inputs import rows, to_input
 from .precision import forward
@@ -105,27 +107,61 @@ def predict_logits(module, X, dtype, precision="float32"):
         On a CPU, the same bits for a row in whatever company it comes, if the module is made of
         linear, convolutional, normalising and elementwise layers; of others, float rounding apart.
     """
-    module, device, multiple = in_eval_mode(module), device_of(module), _multiple(X)
+    module = in_eval_mode(module)
+    return _predict(lambda x: (module(x),), X, dtype, precision, device_of(module))[0]
+
+
+def predict_features(module, X, dtype, precision="float32"):
+    """Return the logits of every row and, of the same pass, the features they come from.
+
+    Parameters
+    ----------
+    module, X, dtype, precision
+        As for ``predict_logits``.
+
+    Returns
+    -------
+    logits : ndarray of shape (n, n_outputs)
+    features : ndarray of shape (n, d)
+        The input of the Linear layer that is called last.
+    """
+    module = in_eval_mode(module)
+    return _predict(partial(forward_features, module), X, dtype, precision, device_of(module))
+
+
+def _predict(compute, X, dtype, precision, device):
+    """Return the arrays for the tensors that ``compute(x)`` returns, over all rows."""
+    multiple = _multiple(X)
 
     def read(start, stop):
         return to_input(rows(X, slice(start, stop)), dtype).to(device)
 
     def run(batch):
-        logits = forward(module, _padded(batch, multiple), precision)[: len(batch)].cpu()
-        return (logits.float() if logits.dtype == torch.bfloat16 else logits).numpy()
+        out = forward(compute, _padded(batch, multiple), precision)
+        return [_array(each[: len(batch)]) for each in out]
 
     # no_grad rather than inference_mode: what leaves here may later meet autograd.
     with torch.no_grad():
         few = read(0, multiple)
         with _Watch(_padded(few, multiple)) as watch:
             first = run(few)
-        logits = np.empty((len(X), *first.shape[1:]), first.dtype)
-        logits[:multiple] = first
+        results = [np.empty((len(X), *each.shape[1:]), each.dtype) for each in first]
         n_rows = max(watch.n_fitting(), multiple)
+        _write(results, first, 0)
         with watch if watch.aligns else nullcontext():
             for start in range(multiple, len(X), n_rows):
-                logits[start : start + n_rows] = run(read(start, start + n_rows))
-    return logits
+                _write(results, run(read(start, start + n_rows)), start)
+    return results
+
+
+def _array(tensor):
+    tensor = tensor.cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _write(results, parts, start):
+    for result, part in zip(results, parts, strict=True):
+        result[start : start + len(part)] = part
 
 
 def rows_per_gradient(module, x, precision="float32"):

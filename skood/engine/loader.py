@@ -47,9 +47,8 @@ class PairedLoader:
 
     Attributes
     ----------
-    choose : callable
-        ``choose(n) -> row numbers of shape (n,)``, the outliers of a pass, and ``choose.record``,
-        a dict of what there is to say of them. A method that selects its own replaces it.
+    choose : RandomSelection, MinedSelection or BatchSelection
+        Chooses the outliers of a pass. A method that selects its own replaces it.
     """
 
     def __init__(
@@ -102,10 +101,9 @@ class PairedLoader:
         return 0 if self.pool is None else sum(self._sizes_out())
 
     def _outliers(self):
-        """Choose the whole pass's outliers at once."""
         if self.pool is None:
             return [None] * len(self)
-        return np.split(self.choose(self.n_out), np.cumsum(self._sizes_out())[:-1])
+        return self.choose.batches(self._sizes_out())
 
     def _read(self, index, index_out):
         x = rows(self.X, index)

@@ -26,11 +26,14 @@ OPTIMIZERS = {
 class _Net(NeuralNet):
     """skorch's loop around one module; a batch is a ``Pair`` and its in-distribution labels."""
 
-    def __init__(self, module, *, loader, loss, perturb, precision, **kwargs):
-        super().__init__(module, criterion=torch.nn.Identity, train_split=None, **kwargs)
+    def __init__(self, module, *, loader, loss, perturb, penalty, precision, **kwargs):
+        # A loss that is a module has weights of its own, which skorch then trains, too.
+        criterion = loss if isinstance(loss, torch.nn.Module) else torch.nn.Identity
+        super().__init__(module, criterion=criterion, train_split=None, **kwargs)
         self.loader = loader
         self.loss = loss
         self.perturb = perturb
+        self.penalty = penalty
         self.precision = precision
 
     def get_iterator(self, dataset, training=False):
@@ -41,16 +44,20 @@ class _Net(NeuralNet):
         if self.perturb is not None:
             batch = torch.cat([batch[: x.n_in], self.perturb(batch[x.n_in :])])
         # One forward of cat(ID, outliers): separate ones would give BatchNorm two populations.
+        if self.penalty is not None:
+            batch.requires_grad_()
         logits = forward(self.module_, batch, self.precision)
-        return logits[: x.n_in], logits[x.n_in :]
+        return batch, logits[: x.n_in], logits[x.n_in :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        return self.loss(y_pred[0], y_true.to(self.device), y_pred[1])
+        x, logits_in, logits_out = y_pred
+        loss = self.loss(logits_in, y_true.to(self.device), logits_out)
+        return loss if self.penalty is None else loss + self.penalty(x, logits_in, logits_out)
 
 
 def train(
-    module, loader, loss, *, perturb, precision, phase, max_epochs, lr, optimizer, schedule,
-    callbacks, device, verbose, options,
+    module, loader, loss, *, perturb, penalty, precision, phase, max_epochs, lr, optimizer,
+    schedule, watch, callbacks, device, verbose, options,
 ):
     """Train ``module`` in place and return its history, one plain dict an epoch.
 
@@ -58,14 +65,19 @@ def train(
     ----------
     module : torch.nn.Module
     loader : PairedLoader
-    loss : callable
-        ``loss(logits_in, y_in, logits_out) -> scalar Tensor``.
+    loss : callable or torch.nn.Module
+        ``loss(logits_in, y_in, logits_out) -> scalar Tensor``; of a module the weights are trained.
     perturb : callable or None
         ``perturb(x_out) -> Tensor of x_out's shape``: the outliers as the network is to see them.
+    penalty : callable or None
+        ``penalty(x, logits_in, logits_out) -> scalar Tensor``, a term that asks for the gradient of
+        the logits with respect to x, the joint batch.
     precision : {"float32", "bf16"}
         Of the forward pass; the loss is computed in float32 or wider.
     phase : str
         What the history calls these epochs.
+    watch : sequence of skorch callbacks
+        The method's own.
     max_epochs, lr, optimizer, schedule, callbacks, device, verbose
         As the detectors' parameters of these names.
     options : dict
@@ -81,12 +93,12 @@ def train(
     optimizer, defaults = OPTIMIZERS.get(optimizer, (optimizer, {}))
     given = {k.removeprefix("optimizer__"): v for k, v in options.items() if k.startswith("opt")}
     check_options("optimizer", optimizer, given, n_positional=1)
-    own = [("progress", Progress(phase, max_epochs, verbose)), ("record", Record(loader))]
+    own = [("progress", Progress(phase, max_epochs, verbose)), ("record", Record(loader)), *watch]
     if schedule == "cosine":
         own.append(("schedule", cosine(max_epochs * len(loader))))
     net = _Net(
-        module, loader=loader, loss=loss, perturb=perturb, precision=precision,
-        optimizer=optimizer, lr=lr, max_epochs=max_epochs,
+        module, loader=loader, loss=loss, perturb=perturb, penalty=penalty,
+        precision=precision, optimizer=optimizer, lr=lr, max_epochs=max_epochs,
         callbacks=own + copied(callbacks, options), device=device, verbose=0,
         **{f"optimizer__{name}": value for name, value in defaults.items()}
         | WITHOUT_SKORCHS_TABLE | options,

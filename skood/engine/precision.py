@@ -13,11 +13,11 @@ def check_precision(precision, dtype):
 
 
 def forward(module, x, precision):
-    """Return the logits of a batch, in float32 or wider.
+    """Return the logits of a batch, or whatever tensors the module returns, in float32 or wider.
 
     Parameters
     ----------
-    module : torch.nn.Module
+    module : torch.nn.Module or callable
     x : Tensor of shape (n, ...)
     precision : {"float32", "bf16"}
         "bf16" runs matrix products and convolutions in bfloat16, by torch's autocast; weights,
@@ -30,5 +30,11 @@ def forward(module, x, precision):
     # Without the cache of weights in bfloat16: inside an autocast of the caller's it would outlive
     # the steps of the optimizer, and the network would never be seen to learn.
     with torch.autocast(device, torch.bfloat16, enabled=lower, cache_enabled=False):
-        logits = module(x)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)) if lower else logits
+        out = module(x)
+        return _widened(out) if lower else out
+
+
+def _widened(out):
+    if isinstance(out, tuple):
+        return tuple(map(_widened, out))
+    return out.to(torch.promote_types(out.dtype, torch.float32))

@@ -1,7 +1,6 @@
 """What the methods trained against outliers share: the fit, and the hooks where they differ."""
 
 import warnings
-from abc import abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
@@ -29,8 +28,10 @@ class BaseExposureDetector(BaseDetector):
     """Base of the methods that train against auxiliary outliers.
 
     A method differs from its siblings only in the hooks: which outliers an epoch keeps
-    (``_selection``), how they are perturbed (``_perturbation``), the loss (``_loss``) and the score
-    (``_score``); ``_n_outputs``, ``_read_range`` and ``_prepare`` serve these.
+    (``_selection``), how they are perturbed (``_perturbation``), the loss (``_loss``, and
+    ``_penalty`` where it asks for input gradients) and the score (``_score``); ``_n_outputs``,
+    ``_read_range`` and ``_prepare`` serve these. A loss with a state of its own is an object, which
+    ``_problem`` makes.
     """
 
     _parameter_constraints = {
@@ -60,7 +61,7 @@ class BaseExposureDetector(BaseDetector):
         ``pool`` is None where there are no outliers.
         """
 
-    def _prepare(self, x_in, pool, rng):
+    def _prepare(self, data, rng):
         """Measure what the loss needs on the network as it is before the method's own epochs."""
 
     def _selection(self, loader):
@@ -70,9 +71,19 @@ class BaseExposureDetector(BaseDetector):
     def _perturbation(self):
         """Return a callable, x_out -> the outliers as the network is to see them, or None."""
 
-    @abstractmethod
+    def _penalty(self):
+        """Return a callable, (x, logits_in, logits_out) -> a term of the loss, or None.
+
+        Where there is one, ``x``, the joint batch, requires gradients.
+        """
+
+    def _problem(self, data):
+        """Return the loss, with weights of its own perhaps, and callbacks that tend to it."""
+        return self._loss, []
+
     def _loss(self, logits_in, y_in, logits_out):
-        """Return the loss of one batch, a scalar."""
+        """Return the loss of one batch, a scalar; not asked for where ``_problem`` has another."""
+        raise NotImplementedError
 
     # ---- the fit
 
@@ -86,20 +97,21 @@ class BaseExposureDetector(BaseDetector):
         # Outside any autocast of the caller's: `precision` alone says how to compute.
         plainly = torch.autocast(torch.device(self.device).type, enabled=False)
         with plainly, seeded(self.random_state, self.device) as rng:
-            pool = data.pool
-            if pool is None and self.max_epochs > 0:
-                pool = self._synthetic_pool(data.x_in, rng)
-            self._read_range(data.x_in, pool)
+            if data.pool is None and self.max_epochs > 0:
+                data.pool = self._synthetic_pool(data.x_in, rng)
+            self._read_range(data.x_in, data.pool)
             self.module_ = self._build(data.x_in).to(self.device)
-            loader = self._loader(data, pool, rng)
+            loader = self._loader(data, data.pool, rng)
             if loader.n_out and self.max_epochs > 0:
                 # Now, not after the pretraining, one is told of a pool that is too small.
                 loader.choose = self._selection(loader)
             self.history_ = self._pretrain(data, rng)
-            if pool is not None:
-                self._prepare(data.x_in, pool, rng)
+            if data.pool is not None:
+                self._prepare(data, rng)
+                loss, watch = self._problem(data)
                 self.history_ += self._train(
-                    loader, self._loss, "exposure", self.max_epochs, self._perturbation()
+                    loader, loss, "exposure", self.max_epochs, perturb=self._perturbation(),
+                    penalty=self._penalty(), watch=watch,
                 )
         self.n_iter_ = len(self.history_)
         self._check_trained()
@@ -158,10 +170,12 @@ class BaseExposureDetector(BaseDetector):
             **options,
         )
 
-    def _train(self, loader, loss, phase, max_epochs, perturb=None):
+    def _train(
+        self, loader, loss, phase, max_epochs, perturb=None, penalty=None, watch=()
+    ):
         return train(
-            self.module_, loader, loss, perturb=perturb, precision=self.precision, phase=phase,
-            max_epochs=max_epochs, lr=self.lr,
+            self.module_, loader, loss, perturb=perturb, penalty=penalty, watch=watch,
+            precision=self.precision, phase=phase, max_epochs=max_epochs, lr=self.lr,
             optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
             device=self.device, verbose=self.verbose,
             options=self._options("optimizer__", "callbacks__"),

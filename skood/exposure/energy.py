@@ -1,19 +1,9 @@
 """Energy-bounded learning with outliers (Liu, Wang, Owens and Li, NeurIPS 2020)."""
 
-from numbers import Real
-
-import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
-
-from .. import losses, scores
-from ..engine.inputs import rows
-from .base import BaseExposureDetector, sample_rows
-
-_N_MEASURED = 5000  # rows of each side that the automatic margins are measured on
-_LEAST_GAP = 1.0  # nats
+from .bounding import BaseBoundingDetector
 
 
-class EnergyExposureDetector(BaseExposureDetector):
+class EnergyExposureDetector(BaseBoundingDetector):
     """Energy fine-tuning: outliers are pushed to high energy, X is kept at low energy.
 
     Keeps random outliers, does not perturb them, and adds two squared hinges on the energy
@@ -129,13 +119,6 @@ class EnergyExposureDetector(BaseExposureDetector):
     array([ 1,  1, -1])
     """
 
-    _parameter_constraints = {
-        **BaseExposureDetector._parameter_constraints,
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "m_in": [Real, StrOptions({"auto"})],
-        "m_out": [Real, StrOptions({"auto"})],
-    }
-
     def __init__(
         self,
         module=None,
@@ -180,34 +163,3 @@ class EnergyExposureDetector(BaseExposureDetector):
         self.device = device
         self.random_state = random_state
         self._set_hidden(**kwargs)
-
-    def _prepare(self, x_in, pool, rng):
-        self.m_in_, self.m_out_ = self.m_in, self.m_out
-        if "auto" in (self.m_in, self.m_out):
-            self._measure_margins(x_in, pool, rng)
-        if not self.m_in_ < self.m_out_:
-            raise ValueError(
-                f"m_in must be below m_out, as in-distribution energies are to be; got "
-                f"m_in={self.m_in_}, m_out={self.m_out_}"
-                + (", one of them measured. Give both." if "auto" in (self.m_in, self.m_out)
-                   else ".")
-            )
-
-    def _measure_margins(self, x_in, pool, rng):
-        x_out = pool.take(sample_rows(len(pool), _N_MEASURED, rng)).numpy()
-        x_in = rows(x_in, sample_rows(len(x_in), _N_MEASURED, rng)).numpy()
-        e_in, e_out = (
-            -float(np.mean(scores.energy(self._predict_logits(x))))
-            for x in (x_in, x_out)
-        )
-        middle, half = (e_in + e_out) / 2, max(e_out - e_in, _LEAST_GAP) / 2
-        self.m_in_ = middle - half if self.m_in == "auto" else self.m_in
-        self.m_out_ = middle + half if self.m_out == "auto" else self.m_out
-
-    def _loss(self, logits_in, y_in, logits_out):
-        return losses.energy_hinge(
-            logits_in, y_in, logits_out, self.m_in_, self.m_out_, self.beta
-        )
-
-    def _score(self, logits):
-        return scores.energy(logits)
