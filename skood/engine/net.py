@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
+from .batch_norm import FusedBatchNorm
 from .build import check_options
 from .callbacks import (
     WITHOUT_SKORCHS_TABLE,
@@ -44,9 +45,11 @@ class _Net(NeuralNet):
         if self.perturb is not None:
             batch = torch.cat([batch[: x.n_in], self.perturb(batch[x.n_in :])])
         # One forward of cat(ID, outliers): separate ones would give BatchNorm two populations.
-        if self.penalty is not None:
-            batch.requires_grad_()
-        logits = forward(self.module_, batch, self.precision)
+        if self.penalty is None:
+            logits = forward(self.module_, batch, self.precision)
+        else:
+            with FusedBatchNorm():
+                logits = forward(self.module_, batch.requires_grad_(), self.precision)
         return batch, logits[: x.n_in], logits[x.n_in :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):

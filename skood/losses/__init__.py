@@ -5,11 +5,12 @@ so that no loss depends on how many outliers stand beside one in-distribution ro
 """
 
 from ._classes import abstention, rejection
-from ._energy import energy_hinge
+from ._energy import energy_gradient, energy_hinge
 from ._flat import outlier_exposure, uniform_cross_entropy
 
 __all__ = [
     "abstention",
+    "energy_gradient",
     "energy_hinge",
     "outlier_exposure",
     "rejection",
