@@ -4,7 +4,9 @@ from ._version import __version__
 from .exposure import (
     ACETDetector,
     ATOMDetector,
+    DOSDetector,
     EnergyExposureDetector,
+    GRegDetector,
     NTOMDetector,
     OutlierExposureDetector,
     SOFLDetector,
@@ -13,7 +15,9 @@ from .exposure import (
 __all__ = [
     "ACETDetector",
     "ATOMDetector",
+    "DOSDetector",
     "EnergyExposureDetector",
+    "GRegDetector",
     "NTOMDetector",
     "OutlierExposureDetector",
     "SOFLDetector",

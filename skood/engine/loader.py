@@ -92,18 +92,20 @@ class PairedLoader:
         size, larger = divmod(n, len(self))
         return [size + 1] * larger + [size] * (len(self) - larger)
 
-    def _sizes_out(self):
+    @property
+    def sizes_out(self):
+        """Number of outliers in each batch of a pass."""
         return [max(1, round(size * self.outlier_ratio)) for size in self._sizes()]
 
     @property
     def n_out(self):
         """Number of outliers in a pass."""
-        return 0 if self.pool is None else sum(self._sizes_out())
+        return 0 if self.pool is None else sum(self.sizes_out)
 
     def _outliers(self):
         if self.pool is None:
             return [None] * len(self)
-        return self.choose.batches(self._sizes_out())
+        return self.choose.batches(self.sizes_out)
 
     def _read(self, index, index_out):
         x = rows(self.X, index)

@@ -2,7 +2,9 @@
 
 from .acet import ACETDetector
 from .atom import ATOMDetector
+from .dos import DOSDetector
 from .energy import EnergyExposureDetector
+from .greg import GRegDetector
 from .ntom import NTOMDetector
 from .outlier_exposure import OutlierExposureDetector
 from .sofl import SOFLDetector
@@ -10,7 +12,9 @@ from .sofl import SOFLDetector
 __all__ = [
     "ACETDetector",
     "ATOMDetector",
+    "DOSDetector",
     "EnergyExposureDetector",
+    "GRegDetector",
     "NTOMDetector",
     "OutlierExposureDetector",
     "SOFLDetector",

@@ -1,4 +1,4 @@
-"""Which outliers are worth training on: pure functions from scores of candidates to indices."""
+"""A block of outliers by how hard they are."""
 
 import math
 from numbers import Real
@@ -6,9 +6,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from ._numbers import check_integer
-
-__all__ = ["informative"]
+from .._numbers import check_integer
 
 
 def informative(confidence, n, quantile):
