@@ -7,9 +7,11 @@ so that no loss depends on how many outliers stand beside one in-distribution ro
 from ._classes import abstention, rejection
 from ._energy import energy_gradient, energy_hinge
 from ._flat import outlier_exposure, uniform_cross_entropy
+from ._lagrangian import augmented_lagrangian
 
 __all__ = [
     "abstention",
+    "augmented_lagrangian",
     "energy_gradient",
     "energy_hinge",
     "outlier_exposure",
