@@ -1,6 +1,6 @@
 """The arguments of ``fit``: samples, labels and outliers are told apart here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
 
@@ -28,12 +28,22 @@ class TrainingData:
     classes : ndarray of shape (n_classes,) or None
         None without labels, and where all labels are the same and so say nothing.
     pool : OutlierPool or None
+    held_out : ndarray of int64 of shape (n_held_out,)
+        Rows that a method keeps out of its training.
     """
 
     x_in: np.ndarray
     y_in: np.ndarray
     classes: np.ndarray | None
     pool: OutlierPool | None
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def trained_on(self):
+        """Return the samples and labels that are not held out."""
+        if not len(self.held_out):
+            return self.x_in, self.y_in
+        rows = np.delete(np.arange(len(self.x_in)), self.held_out)
+        return Selection(self.x_in, rows), self.y_in[rows]
 
 
 def read_training_data(detector, X, y, X_aux):

@@ -254,9 +254,10 @@ def test_fitting_again_forgets_labels_and_names(table):
 
 
 class SometimesMeasuring(OutlierExposureDetector):
-    def _prepare(self, data, rng):
+    def _problem(self, data, rng):
         if self.classes_ is not None:
             self.measured_ = len(data.x_in)
+        return super()._problem(data, rng)
 
 
 def test_fitting_again_forgets_what_only_the_first_fit_had(table):

@@ -1,72 +1,17 @@
-"""What the methods trained against outliers share: the fit, and the hooks where they differ."""
+"""What the methods trained against outliers share: the hooks where they differ."""
 
-import warnings
-from numbers import Integral, Real
-
-import numpy as np
-import torch
-from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
-from torch.nn import functional as F
-
-from ..arguments import read_training_data
-from ..base import BaseDetector
-from ..engine.build import build_module, check_device, check_options
-from ..engine.inputs import rows, to_input
-from ..engine.loader import PairedLoader
-from ..engine.net import OPTIMIZERS, train
-from ..engine.pool import OutlierPool
-from ..engine.precision import check_precision
-from ..engine.randomness import seeded
-from ..outliers.like import synthetic_like
-from ..validation import warn_about_scales
-
-_N_EXAMPLE = 2  # rows that a new network is tried on
+from ..training import BaseTrainedDetector
 
 
-class BaseExposureDetector(BaseDetector):
+class BaseExposureDetector(BaseTrainedDetector):
     """Base of the methods that train against auxiliary outliers.
 
     A method differs from its siblings only in the hooks: which outliers an epoch keeps
     (``_selection``), how they are perturbed (``_perturbation``), the loss (``_loss``, and
-    ``_penalty`` where it asks for input gradients) and the score (``_score``); ``_n_outputs``,
-    ``_read_range`` and ``_prepare`` serve these. A loss with a state of its own is an object, which
-    ``_problem`` makes.
+    ``_penalty`` where it asks for input gradients) and the score (``_score``); ``_n_outputs`` and
+    ``_read_range`` serve these. ``_problem`` makes the loss of a fit, where the loss needs
+    something that is measured on the network first, or has a state of its own.
     """
-
-    _parameter_constraints = {
-        **BaseDetector._parameter_constraints,
-        "module": [None, nn.Module, type, callable],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "max_epochs": [Interval(Integral, 0, None, closed="left")],
-        "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "outlier_ratio": [Interval(Real, 0, None, closed="neither")],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), type, callable],
-        "schedule": [StrOptions({"cosine", "constant"})],
-        "augment": [None, StrOptions({"crop-flip"}), callable],
-        "callbacks": [None, list],
-        "verbose": ["verbose"],
-    }
-
-    # ---- the hooks
-
-    def _n_outputs(self, n_classes):
-        """Return the outputs that the network needs."""
-        return n_classes
-
-    def _read_range(self, x_in, pool):
-        """Set and check what depends on the data alone, before anything is trained.
-
-        ``pool`` is None where there are no outliers.
-        """
-
-    def _prepare(self, data, rng):
-        """Measure what the loss needs on the network as it is before the method's own epochs."""
-
-    def _selection(self, loader):
-        """Return how the loader is to choose the outliers of an epoch."""
-        return loader.choose
 
     def _perturbation(self):
         """Return a callable, x_out -> the outliers as the network is to see them, or None."""
@@ -77,123 +22,22 @@ class BaseExposureDetector(BaseDetector):
         Where there is one, ``x``, the joint batch, requires gradients.
         """
 
-    def _problem(self, data):
-        """Return the loss, with weights of its own perhaps, and callbacks that tend to it."""
+    def _problem(self, data, rng):
+        """Return the loss, with weights of its own perhaps, and callbacks that tend to it.
+
+        The network is as it is before the method's own epochs.
+        """
         return self._loss, []
 
     def _loss(self, logits_in, y_in, logits_out):
         """Return the loss of one batch, a scalar; not asked for where ``_problem`` has another."""
         raise NotImplementedError
 
-    # ---- the fit
-
-    def _fit(self, X, y, X_aux):
-        check_device(self.device)
-        check_precision(self.precision, self.dtype)
-        data = read_training_data(self, X, y, X_aux)
-        if not isinstance(self.module, nn.Module):
-            warn_about_scales(data.x_in)
-        self.classes_ = data.classes
-        # Outside any autocast of the caller's: `precision` alone says how to compute.
-        plainly = torch.autocast(torch.device(self.device).type, enabled=False)
-        with plainly, seeded(self.random_state, self.device) as rng:
-            if data.pool is None and self.max_epochs > 0:
-                data.pool = self._synthetic_pool(data.x_in, rng)
-            self._read_range(data.x_in, data.pool)
-            self.module_ = self._build(data.x_in).to(self.device)
-            loader = self._loader(data, data.pool, rng)
-            if loader.n_out and self.max_epochs > 0:
-                # Now, not after the pretraining, one is told of a pool that is too small.
-                loader.choose = self._selection(loader)
-            self.history_ = self._pretrain(data, rng)
-            if data.pool is not None:
-                self._prepare(data, rng)
-                loss, watch = self._problem(data)
-                self.history_ += self._train(
-                    loader, loss, "exposure", self.max_epochs, perturb=self._perturbation(),
-                    penalty=self._penalty(), watch=watch,
-                )
-        self.n_iter_ = len(self.history_)
-        self._check_trained()
-        self.module_.eval().requires_grad_(False).zero_grad(set_to_none=True)
-        self._set_offset(data.x_in)
-
-    def _check_trained(self):
-        if not self.history_ and not isinstance(self.module, nn.Module):
-            raise ValueError(
-                f"nothing was trained: max_epochs={self.max_epochs}, pretrain_epochs="
-                f"{self.pretrain_epochs!r}" + (" (for which labels are needed)" if self.classes_ is
-                None else "") + ". Raise one, or pass a trained network as module."
-            )
-
-    def _synthetic_pool(self, x_in, rng):
-        warnings.warn(
-            f"{type(self).__name__} trains against outliers and none were given: synthetic ones "
-            "are drawn from X. Real outliers, X_aux=..., detect better.",
-            UserWarning,
-            stacklevel=5,
-        )
-        drawn = synthetic_like(x_in, random_state=rng)
-        return OutlierPool([drawn], self.dtype, synthetic=True)
-
-    def _build(self, x_in):
-        n_classes = 1 if self.classes_ is None else len(self.classes_)
-        return build_module(
-            self.module, _without_prefix(self._options("module__")),
-            to_input(rows(x_in, slice(_N_EXAMPLE)), self.dtype), n_classes=n_classes,
-            n_outputs=self._n_outputs(n_classes), dtype=self.dtype,
-        )
-
-    def _pretrain(self, data, rng):
-        """Train the classifier alone, which most methods assume has been done."""
-        epochs = self.pretrain_epochs
-        if self.classes_ is None:
-            if epochs not in (0, "auto"):
-                warnings.warn(
-                    f"pretrain_epochs={epochs} is passed over: without labels there is no "
-                    "classifier to pretrain.", UserWarning, stacklevel=5,
-                )
+    def _tune(self, loader, data, rng):
+        if data.pool is None:
             return []
-        if epochs == "auto":
-            epochs = 0 if isinstance(self.module, nn.Module) else self.max_epochs
-        return self._train(self._loader(data, None, rng), _cross_entropy, "pretrain", epochs)
-
-    def _loader(self, data, pool, rng):
-        options = _without_prefix(self._options("iterator_train__"))
-        check_options("iterator_train", training_loader, options, n_positional=0)
-        n = len(data.x_in)
-        automatic = max(int(np.clip(n // 16, 8, 64)), min(n // 256, 128))
-        return PairedLoader(
-            data.x_in, data.y_in, pool,
-            batch_size=automatic if self.batch_size == "auto" else self.batch_size,
-            outlier_ratio=self.outlier_ratio, rng=rng, augment=self.augment, dtype=self.dtype,
-            **options,
+        loss, watch = self._problem(data, rng)
+        return self._train(
+            loader, loss, "exposure", self.max_epochs, perturb=self._perturbation(),
+            penalty=self._penalty(), watch=watch,
         )
-
-    def _train(
-        self, loader, loss, phase, max_epochs, perturb=None, penalty=None, watch=()
-    ):
-        return train(
-            self.module_, loader, loss, perturb=perturb, penalty=penalty, watch=watch,
-            precision=self.precision, phase=phase, max_epochs=max_epochs, lr=self.lr,
-            optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
-            device=self.device, verbose=self.verbose,
-            options=self._options("optimizer__", "callbacks__"),
-        )
-
-
-def _without_prefix(options):
-    return {name.partition("__")[2]: value for name, value in options.items()}
-
-
-def _cross_entropy(logits_in, y_in, logits_out):
-    return F.cross_entropy(logits_in, y_in)
-
-
-def training_loader(shuffle=True, drop_last=False):
-    """Name what users may set of ``PairedLoader``, as ``iterator_train__*``."""
-
-
-def sample_rows(n, at_most, rng):
-    """Return row numbers: all, or ``at_most`` of them drawn without replacement."""
-    return np.arange(n) if n <= at_most else np.sort(rng.choice(n, size=at_most, replace=False))

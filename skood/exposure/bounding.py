@@ -7,7 +7,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import losses, scores
 from ..engine.inputs import rows
-from .base import BaseExposureDetector, sample_rows
+from ..training import sample_rows
+from .base import BaseExposureDetector
 
 _N_MEASURED = 5000  # rows of each side that the automatic margins are measured on
 _LEAST_GAP = 1.0  # nats
@@ -26,7 +27,11 @@ class BaseBoundingDetector(BaseExposureDetector):
         "m_out": [Real, StrOptions({"auto"})],
     }
 
-    def _prepare(self, data, rng):
+    def _problem(self, data, rng):
+        self._set_margins(data, rng)
+        return self._loss, []
+
+    def _set_margins(self, data, rng):
         self.m_in_, self.m_out_ = self.m_in, self.m_out
         if "auto" in (self.m_in, self.m_out):
             self._measure_margins(data.x_in, data.pool, rng)
