@@ -10,6 +10,7 @@ from .exposure import (
     NTOMDetector,
     OutlierExposureDetector,
     SOFLDetector,
+    WOODSDetector,
 )
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "NTOMDetector",
     "OutlierExposureDetector",
     "SOFLDetector",
+    "WOODSDetector",
     "__version__",
 ]

@@ -43,4 +43,9 @@ def make():
         "SOFL": skood.SOFLDetector(**FAST),
         "SOFL-one-phase": skood.SOFLDetector(n_reject=1, pretrain_epochs=0, **FAST),
         "SOFL-defaults": skood.SOFLDetector(),
+        "WOODS": skood.WOODSDetector(**FAST),
+        "WOODS-sgd": skood.WOODSDetector(
+            optimizer="sgd", ce_tolerance=1.0, **(FAST | {"lr": 1e-3})
+        ),
+        "WOODS-defaults": skood.WOODSDetector(),
     }

@@ -24,15 +24,22 @@ OPTIMIZERS = {
 }
 
 
+class _Weightless(torch.nn.Module):
+    """A loss that is a function."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.forward = loss
+
+
 class _Net(NeuralNet):
     """skorch's loop around one module; a batch is a ``Pair`` and its in-distribution labels."""
 
     def __init__(self, module, *, loader, loss, perturb, penalty, precision, **kwargs):
-        # A loss that is a module has weights of its own, which skorch then trains, too.
-        criterion = loss if isinstance(loss, torch.nn.Module) else torch.nn.Identity
+        # A loss that is a module may have weights of its own, which skorch then trains, too.
+        criterion = loss if isinstance(loss, torch.nn.Module) else _Weightless(loss)
         super().__init__(module, criterion=criterion, train_split=None, **kwargs)
         self.loader = loader
-        self.loss = loss
         self.perturb = perturb
         self.penalty = penalty
         self.precision = precision
@@ -54,7 +61,7 @@ class _Net(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         x, logits_in, logits_out = y_pred
-        loss = self.loss(logits_in, y_true.to(self.device), logits_out)
+        loss = self.criterion_(logits_in, y_true.to(self.device), logits_out)
         return loss if self.penalty is None else loss + self.penalty(x, logits_in, logits_out)
 
 

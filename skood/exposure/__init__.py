@@ -8,6 +8,7 @@ from .greg import GRegDetector
 from .ntom import NTOMDetector
 from .outlier_exposure import OutlierExposureDetector
 from .sofl import SOFLDetector
+from .woods import WOODSDetector
 
 __all__ = [
     "ACETDetector",
@@ -18,4 +19,5 @@ __all__ = [
     "NTOMDetector",
     "OutlierExposureDetector",
     "SOFLDetector",
+    "WOODSDetector",
 ]

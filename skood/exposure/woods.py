@@ -1,0 +1,269 @@
+"""Detectors trained on unlabelled wild data (Katz-Samuels et al., ICML 2022)."""
+
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+from torch.nn import functional as F
+
+from .. import scores
+from ..training import sample_rows
+from .base import BaseExposureDetector
+from .constraining import ConstrainedLoss, Multipliers
+
+_N_MEASURED = 5000  # rows of the wild mixture that g starts from
+_LEAST_SPREAD = 1e-3  # nats: energies that are all alike give g no scale
+
+
+class WOODSDetector(BaseExposureDetector):
+    """WOODS: outliers that are not known to be any, such as unlabelled data from production.
+
+    Keeps random rows of ``X_aux``, which may be a mixture of outliers and of rows like X; does not
+    perturb them. As few of them are accepted as two constraints allow: at most `alpha` of X is
+    refused, and its cross-entropy stays near what it was. So what looks like X in the mixture does
+    no harm. The score is minus the energy.
+
+    Parameters
+    ----------
+    module : None, type, callable or torch.nn.Module, default=None
+        The network. None is an MLP for rows (n, d) and a small residual CNN for images; a class or
+        callable is called as ``module(input_shape, n_outputs, **module__params)``; a trained
+        instance is copied and fine-tuned.
+    alpha : float, default=0.05
+        Share of X that may be refused, in (0, 1), softly counted as the paper has it: the mean of
+        ``sigmoid(g)``. How many ``predict`` refuses, `contamination` says.
+    ce_tolerance : float, default=2.0
+        How many times its cross-entropy before the method's own epochs X may have, at least 1.
+    beta : float, default=1.0
+        Weight of the wild rows' term, in [0, inf).
+    multiplier_lr : float, default=1.0
+        Step of the multipliers after each epoch, in [0, inf).
+    penalty_growth : float, default=1.5
+        What a penalty is multiplied by after an epoch that leaves its constraint violated, at
+        least 1.
+    constraint_tolerance : float, default=0.0
+        How much of a violation lets a penalty be, in [0, inf).
+    validation_fraction : float, default=0.2
+        Share of X, in [0, 0.5), that is kept out of the training and on which refusals are counted
+        after each epoch. 0 is as published: they are counted on the rows trained on, which a
+        network that learns these by heart hardly ever refuses, however many new ones it does.
+    lr : float, default=3e-4
+        Learning rate at the start (of the pretraining, too: a new network on a small table wants
+        more). A large one learns by heart which rows are in X and which in the mixture.
+    max_epochs : int, default=30
+        Epochs of the method; 0, with ``pretrain_epochs``, trains a plain classifier.
+    pretrain_epochs : int or "auto", default="auto"
+        Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
+        ``max_epochs``, none for a trained ``module``.
+    batch_size : int or "auto", default="auto"
+        In-distribution rows in a training batch. ``"auto"``: a sixteenth of them, from 8 to 64, so
+        that an epoch of a small table has steps enough to learn; up to 128 of many rows.
+    outlier_ratio : float, default=1.0
+        Wild rows beside each in-distribution row of a batch.
+    optimizer : {"adamw", "sgd"} or type, default="adamw"
+        ``"sgd"`` is the paper's: Nesterov momentum 0.9, weight decay 5e-4.
+    schedule : {"cosine", "constant"}, default="cosine"
+        Learning rate over the steps. Pass "constant" beside an ``LRScheduler`` callback.
+    augment : None, "crop-flip" or callable, default=None
+        Transform of a joint batch of images, (n, C, H, W) in X's dtype, drawn anew at each step.
+    dtype : {"float32", "float64", "int64"}, default="float32"
+        What the module receives; "int64" for token ids.
+    precision : {"float32", "bf16"}, default="float32"
+        ``"bf16"`` computes products and convolutions in bfloat16, faster on processors that know
+        it; a score then moves by a thousandth of the scores' range on average, by 2 % at most on
+        the embedded digits. ``"float32"`` is exact, that is, in `dtype`.
+    callbacks : list of skorch callbacks, default=None
+        Cloned before use.
+    verbose : bool or int, default=False
+        Whether to show a progress bar.
+    contamination : float, default=0.05
+        Share of the training samples below the threshold ``offset_``, in (0, 0.5]. A network is
+        surer of what it was trained on: of new samples of the same kind it refuses more.
+    device : str, default="cpu"
+        Where to train and, until the detector is stored and loaded, to score.
+    random_state : int, RandomState or None, default=None
+        Seeds initialisation, batches, outliers, dropout and augmentation.
+    **kwargs : dict
+        ``module__*``, ``optimizer__*``, ``callbacks__*`` and ``iterator_train__*`` (``shuffle``,
+        ``drop_last``), as in skorch.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained network, in evaluation mode, without gradients.
+    offset_ : float
+        Threshold on ``score_samples``.
+    classes_ : ndarray of shape (n_classes,) or None
+        Sorted class labels; None after a fit without labels.
+    history_ : list of dict
+        One an epoch: ``phase``, ``epoch``, ``train_loss``, ``dur`` (seconds) and, of the method's
+        own epochs, for the constraints ``false_alarms`` and ``ce`` each ``*_violation`` (on all of
+        X after the epoch; met where not above 0), ``*_multiplier`` and ``*_penalty`` (as the next
+        epoch has them), and ``slope`` and ``shift`` of g.
+    n_iter_ : int
+        Epochs run.
+    n_features_in_ : int
+        Columns of a table, channels of an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X had them.
+    input_shape_ : tuple of int
+        Shape of a sample.
+
+    See Also
+    --------
+    EnergyExposureDetector : Outliers that are known to be outliers.
+    skood.losses.augmented_lagrangian : What a constraint adds to the loss.
+
+    Notes
+    -----
+    With ``g(x) = slope * logsumexp(logits) + shift``, both trained with the network, it minimises
+    ``beta * mean(sigmoid(-g(x_out)))`` subject to ``mean(sigmoid(g(x_in))) <= alpha`` and
+    ``CE(logits_in, y_in) <= ce_tolerance * CE_0``, where ``CE_0`` is measured in evaluation mode on
+    all of X before. Each batch adds ``augmented_lagrangian(c, multiplier, penalty)`` for each
+    constraint; the constraints on all of X, after each epoch, move multiplier and penalty, which
+    begin at 0 and 1. The slope begins at -1 over the standard deviation of the energies of both
+    sides, and the shift where g refuses `alpha` of X.
+
+    Rows of X itself do not belong into the wild mixture: a network is surer of what it was trained
+    on, so it would tell them from new ones. The paper splits the labelled data for its experiments.
+
+    The released code starts g at random, so with either sign, and holds both multipliers in one
+    tensor, so that each takes the steps of both; here they are two, as in the paper. Its recipe: a
+    trained WideResNet(40, 2), ``optimizer="sgd"``, ``lr=0.001``, ``batch_size=128``,
+    ``max_epochs=100``, the learning rate halved after epochs 50, 75 and 90, no augmentation.
+
+    Without labels the network has one output, the energy itself, and its cross-entropy is 0.
+
+    References
+    ----------
+    .. [1] J. Katz-Samuels, J. Nakhleh, R. Nowak and Y. Li, "Training OOD Detectors in their Natural
+       Habitats", ICML 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skood import WOODSDetector
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(2, size=400)
+    >>> X = rng.normal(size=(400, 2)) * 0.3 + 2 * y[:, None]
+    >>> wild = np.concatenate([X[200:], rng.uniform(-3, 5, size=(200, 2))])  # nobody knows which
+    >>> detector = WOODSDetector(lr=0.01, max_epochs=30, random_state=0)
+    >>> detector = detector.fit(X[:200], y[:200], X_aux=(wild,))
+    >>> detector.predict([[0.0, 0.0], [2.0, 2.0], [-3.0, 4.0]])
+    array([ 1,  1, -1])
+    """
+
+    _parameter_constraints = {
+        **BaseExposureDetector._parameter_constraints,
+        "alpha": [Interval(Real, 0, 1, closed="neither")],
+        "ce_tolerance": [Interval(Real, 1, None, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "multiplier_lr": [Interval(Real, 0, None, closed="left")],
+        "penalty_growth": [Interval(Real, 1, None, closed="left")],
+        "constraint_tolerance": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="left")],
+    }
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        alpha=0.05,
+        ce_tolerance=2.0,
+        beta=1.0,
+        multiplier_lr=1.0,
+        penalty_growth=1.5,
+        constraint_tolerance=0.0,
+        validation_fraction=0.2,
+        lr=3e-4,
+        max_epochs=30,
+        pretrain_epochs="auto",
+        batch_size="auto",
+        outlier_ratio=1.0,
+        optimizer="adamw",
+        schedule="cosine",
+        augment=None,
+        dtype="float32",
+        precision="float32",
+        callbacks=None,
+        verbose=False,
+        contamination=0.05,
+        device="cpu",
+        random_state=None,
+        **kwargs,
+    ):
+        self.module = module
+        self.alpha = alpha
+        self.ce_tolerance = ce_tolerance
+        self.beta = beta
+        self.multiplier_lr = multiplier_lr
+        self.penalty_growth = penalty_growth
+        self.constraint_tolerance = constraint_tolerance
+        self.validation_fraction = validation_fraction
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.pretrain_epochs = pretrain_epochs
+        self.batch_size = batch_size
+        self.outlier_ratio = outlier_ratio
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.augment = augment
+        self.dtype = dtype
+        self.precision = precision
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.contamination = contamination
+        self.device = device
+        self.random_state = random_state
+        self._set_hidden(**kwargs)
+
+    def _read_range(self, x_in, pool):
+        untrained = self.pretrain_epochs == 0 and not isinstance(self.module, nn.Module)
+        if untrained and self.classes_ is not None and self.max_epochs > 0:
+            raise ValueError(
+                "pretrain_epochs=0, but WOODS keeps the classes that a network knows and does not "
+                "teach them. Give epochs, 'auto', or a trained network as module."
+            )
+
+    def _hold_out(self, data, rng):
+        """Draw rows evenly from all classes, of which each keeps one at least."""
+        order = rng.permutation(len(data.y_in))
+        order = order[data.y_in[order].argsort(kind="stable")]
+        spare = np.delete(order, np.unique(data.y_in[order], return_index=True)[1])
+        n = int(self.validation_fraction * len(spare))
+        return spare[np.linspace(0, len(spare) - 1, n).astype(np.int64)]
+
+    def _problem(self, data, rng):
+        _, y_in = data.trained_on()
+        y_in = torch.from_numpy(y_in).to(self.device)
+
+        def measured():
+            logits = self._predict_logits(data.x_in)
+            parts = np.delete(logits, data.held_out, axis=0), logits[data.held_out]
+            logits_in, logits_held = (torch.from_numpy(z).to(self.device) for z in parts)
+            return logits_in, y_in, logits_held
+
+        wild = data.pool.take(sample_rows(len(data.pool), _N_MEASURED, rng)).numpy()
+        logits_in = measured()[0]
+        slope, shift = _start(
+            scores.energy(logits_in.cpu().numpy()), self._score(self._predict_logits(wild)),
+            self.alpha,
+        )
+        most_ce = self.ce_tolerance * F.cross_entropy(logits_in, y_in).item()
+        loss = ConstrainedLoss(slope, shift, self.alpha, most_ce, self.beta)
+        rule = {
+            "lr": self.multiplier_lr, "growth": self.penalty_growth,
+            "tolerance": self.constraint_tolerance,
+        }
+        return loss, [("multipliers", Multipliers(loss, measured, **rule))]
+
+    def _score(self, logits):
+        return scores.energy(logits)
+
+
+def _start(scores_in, scores_wild, alpha):
+    """Return slope and shift of a g of unit spread that refuses ``alpha`` of X."""
+    spread = max(np.concatenate([scores_in, scores_wild]).std(), _LEAST_SPREAD)
+    return -1 / spread, np.quantile(scores_in, alpha) / spread
