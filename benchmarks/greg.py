@@ -42,9 +42,10 @@ METHODS = {
     "GReg+, lowest ends": (GRegDetector, {**CLUSTERED, "both_ends": False}),
 }
 CHOICES = {
-    **{f"GReg, weight {w:g}": (GRegDetector, {"grad_weight": w}) for w in (0, 0.01, 0.03, 0.3)},
     **{name: METHODS[name] for name in ("GReg", "GReg+", "GReg+, lowest ends")},
     "GReg+, a quarter clustered": (GRegDetector, {**CLUSTERED, "n_clusters": 16}),
+    "GReg+, weight 0.05": (GRegDetector, {**CLUSTERED, "grad_weight": 0.05}),
+    **{f"GReg, weight {w:g}": (GRegDetector, {"grad_weight": w}) for w in (0, 0.01, 0.03, 0.3)},
 }
 
 
@@ -164,7 +165,8 @@ taken from here before the table above was measured.
 The paper's GReg+ keeps both ends of each cluster. Here that costs: the highest energies already
 satisfy the outliers' margin, so that half of each batch adds to the gradients' term alone and the
 hinge sees half as many outliers. `both_ends=False` was tried after GReg+ had come out above GReg,
-on these held-out sets first.
+and taken from these held-out sets, where it is below GReg for both seeds; fewer clusters or a
+smaller weight do not mend it. On the test sets it is level with GReg in FPR95 and above it in AUROC.
 """
 
 
