@@ -1,6 +1,7 @@
 """The examples run as a newcomer runs them, and what they print is true of what they save."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,16 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import torch
+from scipy.spatial import KDTree
+from sklearn.datasets import make_moons
+from sklearn.metrics import roc_auc_score
 
+from skood.attacks import pgd_linf
 from skood.datasets import load_digits_ood
 from skood.metrics import ood_report
 from skood.robustness import evaluate_robustness
+from skood.scores import energy
 
 ROOT = Path(__file__).parents[1]
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,6 +48,11 @@ def quickstart(tmp_path_factory):
 def atom(tmp_path_factory):
     folder = tmp_path_factory.mktemp("atom")
     return _run("atom", folder, "--epochs", "3", "--steps", "2")
+
+
+@pytest.fixture(scope="module")
+def greg(tmp_path_factory):
+    return _run("greg", tmp_path_factory.mktemp("greg"), "--epochs", "8")
 
 
 def _printed_table(text):
@@ -92,7 +104,7 @@ def test_quickstart_saves_a_picture(quickstart):
     _check_picture(quickstart[1] / "quickstart.png")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "atom"])
+@pytest.mark.parametrize("name", ["quickstart", "atom", "greg"])
 def test_picture_of_the_documentation_is_small(name):
     picture = ROOT / "docs" / "images" / f"{name}.png"
     assert picture.read_bytes().startswith(PNG_SIGNATURE)
@@ -157,3 +169,109 @@ def test_atom_fits_a_terminal_and_says_where_its_files_are(atom):
 
 def test_atom_saves_a_picture(atom):
     _check_picture(atom[1] / "atom.png")
+
+
+GREG_NAMES = ["trained net", "energy", "GReg 0.1", "GReg 1", "energy, loosened"]
+
+
+def _greg_points():
+    """Return the test points of the example."""
+    box = np.random.default_rng(0).uniform([-2.2, -1.8], [3.2, 2.3], (6000, 2))
+    outliers = box[KDTree(make_moons(400)[0]).query(box)[0] > 0.3][2000:3000]
+    moons = make_moons(2000, noise=0.1, random_state=0)[0][1000:]
+    return {"moons": moons.astype("float32"), "outliers": outliers.astype("float32")}
+
+
+def _greg_attack(detector, points, eps, up):
+    """Move points towards high energy, or low."""
+    return pgd_linf(
+        lambda x: energy(detector.module_(x)) * (-1 if up else 1), torch.from_numpy(points),
+        eps, eps / 4, 10, bounds=None, generator=torch.Generator().manual_seed(0),
+    ).numpy()
+
+
+def _greg_rows(text):
+    """Return {kind: {detector: the six numbers of the first table}}."""
+    printed = {"moons": {}, "outliers": {}}
+    kind = None
+    for line in text.splitlines():
+        kind = next((k for k in printed if line.startswith(k + "  ")), kind)
+        name, *values = re.split(r"\s{2,}", line.removeprefix(kind or "").strip())
+        if name in GREG_NAMES and len(values) == 6:
+            printed[kind][name] = np.array(values, dtype=float)
+    return printed
+
+
+def _greg_areas(text):
+    """Return {detector: the four numbers of the second table}."""
+    rows = (re.split(r"\s{2,}", line.strip()) for line in text.splitlines())
+    return {row[0]: np.array(row[1:], dtype=float) for row in rows
+            if row[0] in GREG_NAMES and len(row) == 5}
+
+
+@pytest.mark.parametrize(("kind", "sign"), [("moons", 1), ("outliers", -1)])
+def test_greg_prints_what_the_saved_detector_does(greg, kind, sign):
+    text, output = greg
+    detector, points = joblib.load(output / "detector.joblib"), _greg_points()[kind]
+    printed = _greg_rows(text)[kind]
+    assert list(printed) == GREG_NAMES
+    found = points[detector.predict(points) == sign]
+    x = torch.from_numpy(found).requires_grad_()
+    length = torch.autograd.grad(energy(detector.module_(x)).sum(), x)[0].norm(dim=1).numpy()
+    turned = detector.predict(_greg_attack(detector, found, 0.1, up=sign > 0)) != sign
+    expected = [
+        100 * len(found) / len(points), np.median(length),
+        np.median(np.abs(detector.decision_function(found)) / length), 100 * turned.mean(),
+    ]
+    # Printed with two decimals; 0.006 leaves room for the last bit of a score.
+    np.testing.assert_allclose(printed["GReg 0.1"][[0, 1, 2, 5]], expected, atol=0.006)
+
+
+@pytest.mark.parametrize(("kind", "sign"), [("moons", 1), ("outliers", -1)])
+def test_greg_prints_how_far_the_threshold_is(greg, kind, sign):
+    text, output = greg
+    detector, points = joblib.load(output / "detector.joblib"), _greg_points()[kind]
+    found = points[detector.predict(points) == sign]
+    axes = np.arange(-3.2, 4.2, 0.02), np.arange(-2.8, 3.3, 0.02)
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2).astype("float32")
+    over = grid[detector.predict(grid) != sign]
+    distance = np.median(KDTree(over).query(found)[0])
+    # The next grid point over the line is a diagonal of the grid behind it at most.
+    assert -0.006 <= distance - _greg_rows(text)[kind]["GReg 0.1"][3] <= 0.006 + 0.02 * np.sqrt(2)
+
+
+def test_greg_prints_the_areas_of_attacked_points(greg):
+    text, output = greg
+    detector, points = joblib.load(output / "detector.joblib"), _greg_points()
+    printed = _greg_areas(text)
+    assert list(printed) == GREG_NAMES[:-1]
+    for column, eps in enumerate((0.0, 0.1, 0.2)):
+        scores = [
+            detector.score_samples(_greg_attack(detector, x, eps, kind == "moons") if eps else x)
+            for kind, x in points.items()
+        ]
+        expected = 100 * roc_auc_score(np.repeat([1, 0], 1000), np.concatenate(scores))
+        np.testing.assert_allclose(printed["GReg 0.1"][column], expected, atol=0.006)
+
+
+def test_greg_shows_flatter_ground_and_what_a_threshold_alone_does(greg):
+    printed = _greg_rows(greg[0])
+    for rows in printed.values():
+        assert rows["GReg 0.1"][1] < rows["energy"][1]
+    # One landscape, two thresholds: no side gains without the other's loss, or its tie.
+    moons, outliers = (
+        rows["energy, loosened"][0] - rows["energy"][0] for rows in printed.values()
+    )
+    assert moons != 0 and moons * outliers <= 0
+
+
+def test_greg_fits_a_terminal_and_says_where_its_files_are(greg):
+    text, output = greg
+    assert max(map(len, text.splitlines())) <= 100
+    assert [file.name for file in sorted(output.iterdir())] == ["detector.joblib", "greg.png"]
+    for file in output.iterdir():
+        assert f"greg_output/{file.name}" in text
+
+
+def test_greg_saves_a_picture(greg):
+    _check_picture(greg[1] / "greg.png")
