@@ -132,6 +132,12 @@ class GRegDetector(BaseBoundingDetector):
     from scratch, ``pretrain_epochs=0``, 50 epochs at ``lr=0.1`` and 10 at 0.01; both
     ``optimizer__weight_decay=1e-4``, ``batch_size=64``, ``beta=0.1``, ``augment="crop-flip"``.
 
+    The highest end of a cluster already satisfies its hinge, so with `both_ends` half of the
+    outliers teach the gradients alone. In a short fine-tuning on CIFAR-10 this costs 2 points of
+    FPR95, and ``both_ends=False`` costs none (benchmarks/results/greg.md). Where the network gives
+    outliers as low an energy as X at first, the "auto" margins lie one nat apart, which the default
+    `grad_weight` can flatten: give margins farther apart (examples/plot_greg.py).
+
     Candidates are looked at as they come; augmentation follows, anew. Networks whose layers have no
     second derivative (cuDNN's recurrent ones) need ``grad_weight=0``.
 
