@@ -165,9 +165,8 @@ taken from here before the table above was measured.
 The paper's GReg+ keeps both ends of each cluster. Here that costs: the highest energies already
 satisfy the outliers' margin, so that half of each batch adds to the gradients' term alone and the
 hinge sees half as many outliers. `both_ends=False` was tried after GReg+ had come out above GReg,
-and taken from these held-out sets, where it is below GReg for both seeds; fewer clusters mend a part
-of it, a smaller weight nothing. On the test sets it is level with GReg in FPR95 and above it in
-AUROC.
+and taken from these held-out sets, where it is below GReg for both seeds; fewer clusters mend a
+part, a smaller weight nothing. On the test sets it is level with GReg in FPR95, and above in AUROC.
 """
 
 
