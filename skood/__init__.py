@@ -12,6 +12,7 @@ from .exposure import (
     SOFLDetector,
     WOODSDetector,
 )
+from .retuning import UnleashingMaskDetector
 
 __all__ = [
     "ACETDetector",
@@ -22,6 +23,7 @@ __all__ = [
     "NTOMDetector",
     "OutlierExposureDetector",
     "SOFLDetector",
+    "UnleashingMaskDetector",
     "WOODSDetector",
     "__version__",
 ]

@@ -48,4 +48,10 @@ def make():
             optimizer="sgd", ce_tolerance=1.0, **(FAST | {"lr": 1e-3})
         ),
         "WOODS-defaults": skood.WOODSDetector(),
+        "UM": skood.UnleashingMaskDetector(**FAST),
+        "UM-prune": skood.UnleashingMaskDetector(strategy="prune", n_masks=2, **FAST),
+        "UM-energy": skood.UnleashingMaskDetector(
+            exposure="energy", beta=0.1, score="max_logit", level=0.3, pretrain_epochs=1, **FAST
+        ),
+        "UM-defaults": skood.UnleashingMaskDetector(),
     }

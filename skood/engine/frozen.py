@@ -47,6 +47,30 @@ def shadow(module):
     return _replace(module, _tensors(module))
 
 
+def around(module, tensors):
+    """Return another module with other tensors in place of some of its own; tied ones stay tied.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Not changed. Its remaining tensors are shared; modes and hooks of the two are their own.
+    tensors : dict of str to tensor
+        By the names of parameters and buffers. Parameters among them do not require gradients.
+    """
+    parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    mine = {
+        id(parameters[name]): torch.nn.Parameter(tensor, requires_grad=False)
+        for name, tensor in tensors.items() if name in parameters
+    }
+    mine |= {id(buffers[name]): tensor for name, tensor in tensors.items() if name in buffers}
+    other = shadow(module)
+    for layer in other.modules():
+        for name, tensor in chain(layer._parameters.items(), layer._buffers.items()):
+            if id(tensor) in mine:
+                setattr(layer, name, mine[id(tensor)])
+    return other
+
+
 def duplicate(module):
     """Copy a trained module, also one that keeps a tensor of its last forward pass.
 

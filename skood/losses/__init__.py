@@ -7,6 +7,7 @@ so that no loss depends on how many outliers stand beside one in-distribution ro
 from ._classes import abstention, rejection
 from ._energy import energy_gradient, energy_hinge
 from ._flat import outlier_exposure, uniform_cross_entropy
+from ._flooding import flooding
 from ._lagrangian import augmented_lagrangian
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "augmented_lagrangian",
     "energy_gradient",
     "energy_hinge",
+    "flooding",
     "outlier_exposure",
     "rejection",
     "uniform_cross_entropy",

@@ -1,0 +1,25 @@
+"""The score that a name or a callable stands for, read from the logits."""
+
+import numpy as np
+
+from .. import scores
+
+NAMED = {"energy": scores.energy, "max_logit": scores.max_logit, "msp": scores.msp}
+
+
+def read(score, logits):
+    """Return the score of each row of logits, higher = more in-distribution.
+
+    Parameters
+    ----------
+    score : {"energy", "max_logit", "msp"} or callable
+        ``score(logits)``, of an array (n, K), returns n numbers.
+    logits : array or tensor of shape (n, K)
+    """
+    values = (score if callable(score) else NAMED[score])(logits)
+    if np.shape(values) != (len(logits),):
+        raise ValueError(
+            f"score must return one number a row, shape ({len(logits)},), got "
+            f"{np.shape(values)} for logits of shape {tuple(logits.shape)}."
+        )
+    return values
