@@ -55,6 +55,11 @@ def greg(tmp_path_factory):
     return _run("greg", tmp_path_factory.mktemp("greg"), "--epochs", "8")
 
 
+@pytest.fixture(scope="module")
+def woods(tmp_path_factory):
+    return _run("woods", tmp_path_factory.mktemp("woods"), "--epochs", "12")
+
+
 def _printed_table(text):
     rows = (line.split() for line in text.splitlines())
     rows = [row for row in rows if len(row) == 9 and row[0] in (*SETS, "mean")]
@@ -104,7 +109,7 @@ def test_quickstart_saves_a_picture(quickstart):
     _check_picture(quickstart[1] / "quickstart.png")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "atom", "greg"])
+@pytest.mark.parametrize("name", ["quickstart", "atom", "greg", "woods"])
 def test_picture_of_the_documentation_is_small(name):
     picture = ROOT / "docs" / "images" / f"{name}.png"
     assert picture.read_bytes().startswith(PNG_SIGNATURE)
@@ -275,3 +280,61 @@ def test_greg_fits_a_terminal_and_says_where_its_files_are(greg):
 
 def test_greg_saves_a_picture(greg):
     _check_picture(greg[1] / "greg.png")
+
+
+def _woods_rows(text):
+    """Return {(share, method): the printed row}, whose share is printed once."""
+    printed, share = {}, None
+    for words in (line.split() for line in text.splitlines()):
+        share = words[0] if len(words) == 10 else share
+        if len(words) in (9, 10) and words[-9] in ("plain", "energy", "WOODS"):
+            printed[share, words[-9]] = np.array(words[-8:], dtype=float)
+    return printed
+
+
+def _as_rows(images):
+    return images.reshape(len(images), -1).astype("float32") / 255
+
+
+def test_woods_prints_what_the_saved_detector_does(woods):
+    text, output = woods
+    data = load_digits_ood()
+    detector = joblib.load(output / "detector.joblib")
+    X, outliers = _as_rows(data.X_test), {name: _as_rows(x) for name, x in data.ood.items()}
+    report = ood_report(detector, X, outliers, y_in=data.y_test)
+    accepted = [np.mean(detector.predict(x) == 1) for x in outliers.values()]
+    expected = [
+        np.mean(detector.predict(X) == -1), *accepted, np.mean(accepted),
+        *report.loc["mean", ["fpr95", "accuracy"]],
+    ]
+    printed = _woods_rows(text)
+    assert len(printed) == 7
+    # Printed with one decimal; 0.06 leaves room for the last bit of a score.
+    np.testing.assert_allclose(printed["50%", "WOODS"], 100 * np.array(expected), atol=0.06)
+
+
+def test_woods_decides_by_its_own_threshold(woods):
+    detector = joblib.load(woods[1] / "detector.joblib")
+    X, last = _as_rows(load_digits_ood().X_test), detector.history_[-1]
+    g = last["slope"] * detector.score_samples(X) + last["shift"]
+    assert last["slope"] < 0
+    np.testing.assert_array_equal(detector.predict(X), np.where(g > 0, -1, 1))
+
+
+def test_woods_prints_what_the_constraint_counts(woods):
+    text, output = woods
+    last = joblib.load(output / "detector.joblib").history_[-1]
+    counted = 100 * (last["false_alarms_violation"] + 0.05)
+    assert f"50%: {counted:.1f} % (multiplier {last['false_alarms_multiplier']:.2f})" in text
+
+
+def test_woods_fits_a_terminal_and_says_where_its_files_are(woods):
+    text, output = woods
+    assert max(map(len, text.splitlines())) <= 100
+    assert [file.name for file in sorted(output.iterdir())] == ["detector.joblib", "woods.png"]
+    for file in output.iterdir():
+        assert f"woods_output/{file.name}" in text
+
+
+def test_woods_saves_a_picture(woods):
+    _check_picture(woods[1] / "woods.png")

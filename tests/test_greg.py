@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from skood import DOSDetector, EnergyExposureDetector, GRegDetector
 from skood.engine.batch_norm import FusedBatchNorm
 from skood.losses import energy_gradient, energy_hinge
+from skood.nn import MLP
 from skood.sampling import cluster_extremes, diverse
 from skood.sampling._clusters import _extremes
 from skood.sampling._kmeans import kmeans
@@ -181,6 +182,57 @@ def test_a_batch_without_gradients_is_refused():
     logits = torch.ones(2, 3)
     with pytest.raises(ValueError, match="x must be the batch of 4 rows"):
         energy_gradient(torch.ones(4, 2), logits, logits, -1.0, 1.0)
+
+
+class Attending(nn.Module):
+    """Attention, whose fast kernels cannot be differentiated twice."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.embed = nn.Linear(1, 8)
+        self.attend = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.head(self.attend(self.embed(x.unsqueeze(-1))).mean(1))
+
+
+class InPlace(MLP):
+    def forward(self, x):
+        return super().forward(x.sub_(1.0))
+
+
+@pytest.mark.parametrize("module", [Attending, InPlace])
+def test_networks_that_take_care_to_be_differentiated_twice_are_trained(module, table):
+    X, y, A = table
+    start, end = (
+        GRegDetector(module, grad_weight=weight, **FAST).fit(X, y, X_aux=(A,)).score_samples(A)
+        for weight in (0, 1.0)
+    )
+    assert np.isfinite(end).all() and (start != end).any()
+
+
+class Detached(MLP):
+    def forward(self, x):
+        return super().forward(x.detach())
+
+
+def test_logits_without_a_way_back_to_x_are_refused(table):
+    X, y, A = table
+    with pytest.raises(ValueError, match="do not depend on x by way of autograd"):
+        GRegDetector(Detached, **FAST).fit(X, y, X_aux=(A,))
+
+
+def test_what_augment_returns_is_not_marked(table):
+    X, y, A = table
+    returned = []
+
+    def augment(x):
+        returned.append(x)
+        return x
+
+    GRegDetector(augment=augment, dtype="float64", **FAST).fit(X, y, X_aux=(A,))
+    assert not any(x.requires_grad for x in returned)
 
 
 @pytest.mark.parametrize("Detector", [GRegDetector, DOSDetector])

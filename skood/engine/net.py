@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from skorch import NeuralNet
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .batch_norm import FusedBatchNorm
 from .build import check_options
@@ -55,8 +56,10 @@ class _Net(NeuralNet):
         if self.penalty is None:
             logits = forward(self.module_, batch, self.precision)
         else:
-            with FusedBatchNorm():
-                logits = forward(self.module_, batch.requires_grad_(), self.precision)
+            batch = batch.detach().requires_grad_()  # not the very tensor that augment returned
+            with FusedBatchNorm(), sdpa_kernel(SDPBackend.MATH):  # the one attention that can
+                # A copy: some networks work in place, which autograd forbids on what it starts at.
+                logits = forward(self.module_, batch.clone(), self.precision)
         return batch, logits[: x.n_in], logits[x.n_in :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):

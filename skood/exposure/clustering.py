@@ -55,9 +55,13 @@ def check_n_clusters(n_clusters, n_kept, n_ends):
     if n_clusters != "auto" and n_clusters * n_ends > n_kept:
         raise ValueError(
             f"n_clusters={n_clusters} clusters with {n_ends} from each are more than the {n_kept} "
-            f"outliers of a batch. Give at most {n_kept // n_ends}, 'auto', or raise outlier_ratio "
+            f"outliers of a batch. Give {_at_most(n_kept // n_ends)}'auto', or raise outlier_ratio "
             "or batch_size."
         )
+
+
+def _at_most(n):
+    return f"at most {n}, " if n else ""
 
 
 def check_quantile(quantile, ratio, sizes):

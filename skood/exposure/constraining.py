@@ -101,7 +101,7 @@ class ConstrainedLoss(nn.Module):
 
 
 class Multipliers(Callback):
-    """After each epoch, measures the constraints on all of X and updates their multipliers.
+    """After each epoch, measures the constraints and updates their multipliers.
 
     Parameters
     ----------

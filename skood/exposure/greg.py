@@ -139,11 +139,12 @@ class GRegDetector(BaseBoundingDetector):
     `grad_weight` can flatten: give margins farther apart (examples/plot_greg.py).
 
     Candidates are looked at as they come; augmentation follows, anew. Networks whose layers have no
-    second derivative (cuDNN's recurrent ones) need ``grad_weight=0``.
+    second derivative (cuDNN's recurrent ones), or that recompute BatchNorm's activations in the
+    backward pass (checkpoints), need ``grad_weight=0``.
 
     References
     ----------
-    .. [1] S. Sharifi, T. Entezari, B. Safaei, V. M. Patel and M. H. Rohban, "Gradient-Regularized
+    .. [1] S. Sharifi, T. Entesari, B. Safaei, V. M. Patel and M. Fazlyab, "Gradient-Regularized
        Out-of-Distribution Detection", ECCV 2024.
 
     Examples

@@ -1,9 +1,13 @@
 """Detectors trained on unlabelled wild data (Katz-Samuels et al., ICML 2022)."""
 
+import math
+import warnings
 from numbers import Real
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.special import expit
 from sklearn.utils._param_validation import Interval
 from torch import nn
 from torch.nn import functional as F
@@ -46,9 +50,10 @@ class WOODSDetector(BaseExposureDetector):
     constraint_tolerance : float, default=0.0
         How much of a violation lets a penalty be, in [0, inf).
     validation_fraction : float, default=0.2
-        Share of X, in [0, 0.5), that is kept out of the training and on which refusals are counted
-        after each epoch. 0 is as published: they are counted on the rows trained on, which a
-        network that learns these by heart hardly ever refuses, however many new ones it does.
+        Share of X, in [0, 0.5), one row of each class apart, that is kept out of the training and
+        on which refusals are counted after each epoch. 0 is as published: they are counted on the
+        rows trained on, which a network that learns these by heart hardly ever refuses, however
+        many new ones it does. A trained `module` should not have seen all of X.
     lr : float, default=3e-4
         Learning rate at the start (of the pretraining, too: a new network on a small table wants
         more). A large one learns by heart which rows are in X and which in the mixture.
@@ -75,7 +80,8 @@ class WOODSDetector(BaseExposureDetector):
         it; a score then moves by a thousandth of the scores' range on average, by 2 % at most on
         the embedded digits. ``"float32"`` is exact, that is, in `dtype`.
     callbacks : list of skorch callbacks, default=None
-        Cloned before use.
+        Cloned before use. They run in the pretraining, too, whose history has no constraints; and
+        ``train_loss`` rises with the penalties, so that it cannot tell when to stop.
     verbose : bool or int, default=False
         Whether to show a progress bar.
     contamination : float, default=0.05
@@ -99,8 +105,8 @@ class WOODSDetector(BaseExposureDetector):
         Sorted class labels; None after a fit without labels.
     history_ : list of dict
         One an epoch: ``phase``, ``epoch``, ``train_loss``, ``dur`` (seconds) and, of the method's
-        own epochs, for the constraints ``false_alarms`` and ``ce`` each ``*_violation`` (on all of
-        X after the epoch; met where not above 0), ``*_multiplier`` and ``*_penalty`` (as the next
+        own epochs, for the constraints ``false_alarms`` and ``ce`` each ``*_violation`` (after
+        the epoch; met where not above 0), ``*_multiplier`` and ``*_penalty`` (as the next
         epoch has them), and ``slope`` and ``shift`` of g.
     n_iter_ : int
         Epochs run.
@@ -120,11 +126,20 @@ class WOODSDetector(BaseExposureDetector):
     -----
     With ``g(x) = slope * logsumexp(logits) + shift``, both trained with the network, it minimises
     ``beta * mean(sigmoid(-g(x_out)))`` subject to ``mean(sigmoid(g(x_in))) <= alpha`` and
-    ``CE(logits_in, y_in) <= ce_tolerance * CE_0``, where ``CE_0`` is measured in evaluation mode on
-    all of X before. Each batch adds ``augmented_lagrangian(c, multiplier, penalty)`` for each
-    constraint; the constraints on all of X, after each epoch, move multiplier and penalty, which
-    begin at 0 and 1. The slope begins at -1 over the standard deviation of the energies of both
-    sides, and the shift where g refuses `alpha` of X.
+    ``CE(logits_in, y_in) <= ce_tolerance * CE_0``, where ``CE_0`` is measured in evaluation mode
+    before. Each batch adds ``augmented_lagrangian(c, multiplier, penalty)`` for each
+    constraint; after each epoch, measured in evaluation mode, the constraints move multiplier and
+    penalty, which begin at 0 and 1. The slope begins at -1 over the standard deviation of the
+    energies of both sides, and the shift where the first constraint is just met.
+
+    The first constraint is measured on the rows held out, the second on those trained on. If more
+    of the former are refused than of the latter, batches have to keep `alpha` less that difference:
+    a deviation from the paper, which ``validation_fraction=0`` takes back.
+
+    ``predict`` does not use g but the threshold `offset_`, which like that of all detectors comes
+    from X, and refuses more of new rows. To decide by g instead, whose false alarms are kept on
+    rows held out: ``last = detector.history_[-1]; detector.offset_ = -last["shift"] /
+    last["slope"]``.
 
     Rows of X itself do not belong into the wild mixture: a network is surer of what it was trained
     on, so it would tell them from new ones. The paper splits the labelled data for its experiments.
@@ -132,7 +147,8 @@ class WOODSDetector(BaseExposureDetector):
     The released code starts g at random, so with either sign, and holds both multipliers in one
     tensor, so that each takes the steps of both; here they are two, as in the paper. Its recipe: a
     trained WideResNet(40, 2), ``optimizer="sgd"``, ``lr=0.001``, ``batch_size=128``,
-    ``max_epochs=100``, the learning rate halved after epochs 50, 75 and 90, no augmentation.
+    ``max_epochs=100``, ``validation_fraction=0``, the learning rate halved after epochs 50, 75 and
+    90, no augmentation.
 
     Without labels the network has one output, the energy itself, and its cross-entropy is 0.
 
@@ -229,6 +245,8 @@ class WOODSDetector(BaseExposureDetector):
 
     def _hold_out(self, data, rng):
         """Draw rows evenly from all classes, of which each keeps one at least."""
+        if self.max_epochs == 0:
+            return data.held_out
         order = rng.permutation(len(data.y_in))
         order = order[data.y_in[order].argsort(kind="stable")]
         spare = np.delete(order, np.unique(data.y_in[order], return_index=True)[1])
@@ -246,12 +264,16 @@ class WOODSDetector(BaseExposureDetector):
             return logits_in, y_in, logits_held
 
         wild = data.pool.take(sample_rows(len(data.pool), _N_MEASURED, rng)).numpy()
-        logits_in = measured()[0]
-        slope, shift = _start(
-            scores.energy(logits_in.cpu().numpy()), self._score(self._predict_logits(wild)),
-            self.alpha,
+        logits_in, _, logits_held = measured()
+        counted, scores_in = (
+            self._score(z.cpu().numpy())
+            for z in (logits_held if len(logits_held) else logits_in, logits_in)
         )
+        spread = np.concatenate([scores_in, self._score(self._predict_logits(wild))]).std()
+        slope = -1 / max(spread, _LEAST_SPREAD)
+        shift = _shift(slope * counted, self.alpha)
         most_ce = self.ce_tolerance * F.cross_entropy(logits_in, y_in).item()
+        self._warn_of_classes(most_ce)
         loss = ConstrainedLoss(slope, shift, self.alpha, most_ce, self.beta)
         rule = {
             "lr": self.multiplier_lr, "growth": self.penalty_growth,
@@ -259,11 +281,41 @@ class WOODSDetector(BaseExposureDetector):
         }
         return loss, [("multipliers", Multipliers(loss, measured, **rule))]
 
+    def _tune(self, loader, data, rng):
+        history = super()._tune(loader, data, rng)
+        if history:
+            n_counted = len(data.held_out) or len(data.x_in)
+            self._warn_of_false_alarms(history[-1]["false_alarms_violation"], n_counted)
+        return history
+
+    def _warn_of_false_alarms(self, violation, n_counted):
+        chance = 2 * math.sqrt(self.alpha * (1 - self.alpha) / n_counted)  # two standard errors
+        if violation > self.constraint_tolerance + chance:
+            warnings.warn(
+                f"WOODS refuses {self.alpha + violation:.1%} of X, softly counted, where alpha="
+                f"{self.alpha:.1%} was to be the most: the network tells X from the rows like X in "
+                "X_aux. Lower lr, give more rows, or train longer.",
+                UserWarning, stacklevel=6,
+            )
+
+    def _warn_of_classes(self, most_ce):
+        n_classes = 1 if self.classes_ is None else len(self.classes_)
+        if n_classes > 1 and most_ce >= math.log(n_classes):
+            warnings.warn(
+                f"the network knows its {n_classes} classes so little that its cross-entropy may "
+                f"rise to {most_ce:.3g}, that of guessing being {math.log(n_classes):.3g}: WOODS "
+                "may forget them. Pass a trained network, raise lr or pretrain_epochs, or lower "
+                "ce_tolerance.",
+                UserWarning, stacklevel=8,
+            )
+
     def _score(self, logits):
         return scores.energy(logits)
 
 
-def _start(scores_in, scores_wild, alpha):
-    """Return slope and shift of a g of unit spread that refuses ``alpha`` of X."""
-    spread = max(np.concatenate([scores_in, scores_wild]).std(), _LEAST_SPREAD)
-    return -1 / spread, np.quantile(scores_in, alpha) / spread
+def _shift(values, alpha):
+    """Return the shift at which the mean of ``sigmoid(values + shift)`` is ``alpha``."""
+    logit = math.log(alpha / (1 - alpha))
+    # Between what would do for the largest value alone, and what for the least.
+    low, high = logit - values.max() - 1, logit - values.min() + 1
+    return brentq(lambda shift: expit(values + shift).mean() - alpha, low, high)

@@ -98,7 +98,8 @@ def energy_gradient(x, logits_in, logits_out, m_in, m_out):
         If either logits is not a floating point tensor.
     ValueError
         If either logits is not a matrix with at least one row and column, their K differ, or x
-        does not require gradients or has another number of rows than both logits together.
+        does not require gradients, has another number of rows than both logits together, or is
+        not what these were computed from.
 
     See Also
     --------
@@ -113,7 +114,7 @@ def energy_gradient(x, logits_in, logits_out, m_in, m_out):
 
     References
     ----------
-    Sharifi, Entezari, Safaei, Patel, Rohban, "Gradient-Regularized Out-of-Distribution Detection",
+    Sharifi, Entesari, Safaei, Patel, Fazlyab, "Gradient-Regularized Out-of-Distribution Detection",
     ECCV 2024.
 
     Examples
@@ -132,9 +133,22 @@ def energy_gradient(x, logits_in, logits_out, m_in, m_out):
     counts = torch.cat([energy[:n_in] <= m_in, energy[n_in:] >= m_out])
     if not counts.any():
         return energy.new_zeros(())
-    gradient, = torch.autograd.grad(energy.sum(), x, create_graph=True)
-    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1) * counts
+    length = torch.linalg.vector_norm(_gradient(energy, x).flatten(1), dim=1) * counts
     return length[:n_in].mean() + length[n_in:].mean()
+
+
+def _gradient(energy, x):
+    """Return the gradient by x, of which a gradient can be taken."""
+    gradient = None
+    if energy.requires_grad:
+        gradient, = torch.autograd.grad(energy.sum(), x, create_graph=True, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            "the logits do not depend on x by way of autograd, so their energy has no gradient "
+            "there: freeze layers by requires_grad_(False), not by no_grad() or detach(), or leave "
+            "the gradients' term out (grad_weight=0)."
+        )
+    return gradient
 
 
 def _check_input(x, n_rows):

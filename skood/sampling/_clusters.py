@@ -61,7 +61,7 @@ def cluster_extremes(
 
     References
     ----------
-    Sharifi, Entezari, Safaei, Patel, Rohban, "Gradient-Regularized Out-of-Distribution Detection",
+    Sharifi, Entesari, Safaei, Patel, Fazlyab, "Gradient-Regularized Out-of-Distribution Detection",
     ECCV 2024.
 
     Examples
