@@ -37,12 +37,32 @@ def table():
     return X, y, rng.uniform(-3, 5, size=(400, 3))
 
 
+def published_net(x, weights):
+    return F.linear(F.relu(F.conv2d(x, *weights[:2], padding=1)).mean((2, 3)), *weights[2:])
+
+
+@pytest.mark.parametrize("side", ["in", "out"])
+def test_energies_lengths_and_what_counts_are_those_of_the_authors_code(side):
+    weights, rows = [reference(name) for name in WEIGHTS], reference(f"x_{side}")
+    # A row at a time beside one of the other kind, which is far from counting.
+    for i in range(len(rows)):
+        x = rows[[i, i]].requires_grad_()
+        z_in, z_out = published_net(x, weights).split(1)
+        energy = -z_in.logsumexp(1).item()
+        assert energy == pytest.approx(GREG[f"energy_{side}"][i], rel=1e-12)
+        for setting in range(3):
+            margin = float(GREG[f"m_{side}"][setting])
+            margins = (margin, np.inf) if side == "in" else (-np.inf, margin)
+            expected = GREG[f"mask_{side}"][setting, i] * GREG[f"grad_norm_{side}"][i]
+            term = energy_gradient(x, z_in, z_out, *margins).item()
+            assert term == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.parametrize("setting", range(3))
 def test_the_loss_and_the_gradient_of_every_weight_are_those_of_the_authors_code(setting):
     weights = [reference(name).requires_grad_() for name in WEIGHTS]
     x = torch.cat([reference("x_in"), reference("x_out")]).requires_grad_()
-    hidden = F.relu(F.conv2d(x, *weights[:2], padding=1)).mean((2, 3))
-    z_in, z_out = F.linear(hidden, *weights[2:]).tensor_split([len(reference("x_in"))])
+    z_in, z_out = published_net(x, weights).tensor_split([len(reference("x_in"))])
     margins = float(GREG["m_in"][setting]), float(GREG["m_out"][setting])
     term = energy_gradient(x, z_in, z_out, *margins)
     loss = energy_hinge(z_in, reference("y_in"), z_out, *margins, float(GREG["beta"][setting]))
