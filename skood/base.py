@@ -84,7 +84,10 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
         """Set ``module_``, ``classes_``, ``history_``, ``n_iter_`` and, last, the offset."""
 
     def _set_offset(self, X):
-        self.offset_ = float(np.percentile(self._score_checked(X), 100 * self.contamination))
+        self._set_threshold(self._score_checked(X))
+
+    def _set_threshold(self, scores):
+        self.offset_ = float(np.percentile(scores, 100 * self.contamination))
 
     def fit_predict(self, X, y=None, X_aux=None):
         """Fit the detector and decide about the rows of X.
@@ -114,11 +117,14 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
         """
         return self._score(logits)
 
-    def _score_checked(self, X):
-        return self._finite_scores(self._predict_logits(X))
+    def _predict_scores(self, X):
+        return self._score(self._predict_logits(X))
 
-    def _finite_scores(self, logits):
-        scores = np.asarray(self._score(logits), dtype=np.float64)
+    def _score_checked(self, X):
+        return self._finite(self._predict_scores(X))
+
+    def _finite(self, scores):
+        scores = np.asarray(scores, dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):
             raise ValueError(
@@ -127,9 +133,12 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
             )
         return scores
 
-    def _logits(self, X):
+    def _checked(self, X):
         check_is_fitted(self)
-        return self._predict_logits(check_samples(self, X))
+        return check_samples(self, X)
+
+    def _logits(self, X):
+        return self._predict_logits(self._checked(X))
 
     def _predict_logits(self, X):
         return predict_logits(self.module_, X, self.dtype, self.precision)
@@ -146,7 +155,7 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
         scores : ndarray of float64 of shape (n,)
             Higher = more in-distribution. What the number is, the class says.
         """
-        return self._finite_scores(self._logits(X))
+        return self._score_checked(self._checked(X))
 
     def decision_function(self, X):
         """Return the score above the threshold ``offset_``.
@@ -214,7 +223,7 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
     def __getstate__(self):
         state = super().__getstate__()
         # A network may also be a parameter of the network: module__backbone=...
-        return {**_frozen(state), "_hidden": _frozen(state["_hidden"])}
+        return {**_frozen(state), "_hidden": _frozen(self._hidden)}
 
     def __setstate__(self, state):
         super().__setstate__({**_thawed(state), "_hidden": _thawed(state["_hidden"])})

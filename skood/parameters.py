@@ -5,9 +5,6 @@ import inspect
 
 from sklearn.base import BaseEstimator
 
-# Parameters of these prefixes reach the network, the optimizer, the callbacks and the loader.
-_WITH_DUNDER = ("module__", "optimizer__", "callbacks__", "iterator_train__")
-
 
 def _pass_on(self, **kwargs):
     """Stand for the ``__init__`` that a class does not have."""
@@ -20,10 +17,15 @@ class PrefixedParameters(BaseEstimator):
     prefixed ones, which it hands to ``_set_hidden``.
     """
 
+    _hidden = {}  # never changed in place; an instance that has any has a dict of its own
+
+    # Parameters of these prefixes reach the network, the optimizer, the callbacks and the loader.
+    _prefixes = ("module__", "optimizer__", "callbacks__", "iterator_train__")
+
     def _set_hidden(self, **params):
         # Parameters that must not be attributes: of the prefixed ones scikit-learn allows none,
         # and `score` it would call. Names are checked in fit, as values are.
-        self._hidden = {**vars(self).get("_hidden", {}), **params}
+        self._hidden = {**self._hidden, **params}
 
     @classmethod
     def _named(cls):
@@ -47,17 +49,17 @@ class PrefixedParameters(BaseEstimator):
     def _check_names(self):
         known = self._named()
         for name in self._hidden:
-            if name not in known and not name.startswith(_WITH_DUNDER):
+            if name not in known and not name.startswith(self._prefixes):
                 raise TypeError(self._unknown(name, known))
 
     def _unknown(self, name, known):
         """Say what ``name`` should have been, by its part before the double underscore."""
         head, dunder, rest = name.partition("__")
-        heads = [prefix.removesuffix("__") for prefix in _WITH_DUNDER] if dunder else known
+        heads = [prefix.removesuffix("__") for prefix in self._prefixes] if dunder else known
         near = difflib.get_close_matches(head, heads, n=1)
         return (
             f"{name!r} is not a parameter of {type(self).__name__}, which takes "
-            f"{', '.join([*known, *(f'{prefix}*' for prefix in _WITH_DUNDER)])}."
+            f"{', '.join([*known, *(f'{prefix}*' for prefix in self._prefixes)])}."
             + (f" Did you mean {near[0] + dunder + rest!r}?" if near else "")
         )
 
@@ -90,7 +92,7 @@ class PrefixedParameters(BaseEstimator):
         known = self._named()
         hidden = {
             name: value for name, value in params.items()
-            if name in self._hidden or name.startswith(_WITH_DUNDER)
+            if name in self._hidden or name.startswith(self._prefixes)
         }
         for name in params:
             head, dunder, _ = name.partition("__")

@@ -53,7 +53,7 @@ class BaseTrainedDetector(BaseDetector):
 
     def _needs_outliers(self):
         """Whether outliers are drawn where none are given."""
-        return True
+        return self.max_epochs > 0
 
     def _n_outputs(self, n_classes):
         """Return the outputs that the network needs."""
@@ -85,7 +85,7 @@ class BaseTrainedDetector(BaseDetector):
         # Outside any autocast of the caller's: `precision` alone says how to compute.
         plainly = torch.autocast(torch.device(self.device).type, enabled=False)
         with plainly, seeded(self.random_state, self.device) as rng:
-            if data.pool is None and self.max_epochs > 0 and self._needs_outliers():
+            if data.pool is None and self._needs_outliers():
                 data.pool = self._synthetic_pool(data.x_in, rng)
             self._read_range(data.x_in, data.pool)
             data.held_out = self._hold_out(data, rng)
@@ -139,7 +139,7 @@ class BaseTrainedDetector(BaseDetector):
             return []
         if epochs == "auto":
             epochs = 0 if isinstance(self.module, nn.Module) else self.max_epochs
-        return self._train(self._loader(data, None, rng), _cross_entropy, "pretrain", epochs)
+        return self._train(self._loader(data, None, rng), cross_entropy, "pretrain", epochs)
 
     def _loader(self, data, pool, rng):
         options = _without_prefix(self._options("iterator_train__"))
@@ -170,8 +170,14 @@ def _without_prefix(options):
     return {name.partition("__")[2]: value for name, value in options.items()}
 
 
-def _cross_entropy(logits_in, y_in, logits_out):
+def cross_entropy(logits_in, y_in, logits_out):
+    """Return the loss of a plain classifier, which sees no outliers."""
     return F.cross_entropy(logits_in, y_in)
+
+
+def log_odds(logits_in, y_in, logits_out):
+    """Return the binary cross-entropy of one output, the log-odds of X; both sides weigh alike."""
+    return (F.softplus(-logits_in).mean() + F.softplus(logits_out).mean()) / 2
 
 
 def training_loader(shuffle=True, drop_last=False):

@@ -9,8 +9,18 @@ import skood
 FAST = {"max_epochs": 2, "batch_size": 32, "module__hidden": (8,), "random_state": 0}
 
 
+def net():
+    """Return what the detectors read that read a trained network."""
+    return skood.EnergyExposureDetector(**FAST)
+
+
 def make():
-    """Return the instances, by a name that says what is special about each."""
+    """Return all instances, by a name that says what is special about each."""
+    return make_training() | make_reading()
+
+
+def make_training():
+    """Return the instances that train a network."""
     return {
         "OE": skood.OutlierExposureDetector(**FAST),
         "OE-uniform-pretrained": skood.OutlierExposureDetector(
@@ -54,4 +64,35 @@ def make():
             exposure="energy", beta=0.1, score="max_logit", level=0.3, pretrain_epochs=1, **FAST
         ),
         "UM-defaults": skood.UnleashingMaskDetector(),
+    }
+
+
+def make_reading():
+    """Return the instances that read a trained network."""
+    return {
+        "MSP": skood.MSPDetector(net()),
+        "MSP-defaults": skood.MSPDetector(),
+        "MaxLogit": skood.MaxLogitDetector(net()),
+        "Energy-score": skood.EnergyDetector(net(), temperature=0.5),
+        "GEN": skood.GENDetector(net(), n_largest=2),
+        "KLMatching": skood.KLMatchingDetector(net()),
+        "ODIN": skood.ODINDetector(net()),
+        "Mahalanobis": skood.MahalanobisDetector(net()),
+        "Mahalanobis++": skood.MahalanobisDetector(net(), normalize=True, feature_layer="hidden"),
+        "RMDS": skood.RMDSDetector(net()),
+        "KNN": skood.KNNDetector(net(), n_neighbors=5),
+        "KNN-defaults": skood.KNNDetector(),
+        "ViM": skood.ViMDetector(net()),
+        "Residual": skood.ResidualDetector(net(), n_dims=3),
+        "ReAct": skood.ReActDetector(net()),
+        "ASH": skood.ASHDetector(net()),
+        "ASH-B": skood.ASHDetector(net(), variant="b", percentile=50),
+        "SCALE": skood.SCALEDetector(net()),
+        "DICE": skood.DICEDetector(net(), percentile=50),
+        "GradNorm": skood.GradNormDetector(net()),
+        "SHE": skood.SHEDetector(net()),
+        "fDBD": skood.FDBDDetector(net()),
+        "NCI": skood.NCIDetector(net()),
+        "NNGuide": skood.NNGuideDetector(net(), n_neighbors=3),
+        "Score": skood.ScoreDetector(net()),
     }

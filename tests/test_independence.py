@@ -15,7 +15,7 @@ from torch import nn
 from skood import EnergyExposureDetector, OutlierExposureDetector
 from skood.nn import MLP
 
-from .instances import make
+from .instances import make_training as make
 
 FAST = {"max_epochs": 2, "batch_size": 16, "random_state": 0}
 DETECTORS = [OutlierExposureDetector, EnergyExposureDetector]

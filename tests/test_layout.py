@@ -15,7 +15,7 @@ from skood.engine.inference import predict_logits
 from skood.engine.layout import in_fast_layout
 from skood.nn import MLP, DenseNet, MNISTConvNet, SmallResNet, WideResNet
 
-from .instances import make
+from .instances import make_training as make
 
 N_OUTPUTS = 3
 LIBRARY = {

@@ -20,7 +20,7 @@ from torch import nn
 from skood import EnergyExposureDetector, OutlierExposureDetector
 from skood.nn import MLP, WideResNet
 
-from .instances import make
+from .instances import make_training as make
 
 FAST = {"max_epochs": 1, "batch_size": 16, "random_state": 0}
 

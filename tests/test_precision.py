@@ -29,7 +29,7 @@ from skood.robustness import evaluate_robustness
 from skood.sampling import informative
 from skood.scores import abstention
 
-from .instances import make
+from .instances import make_training as make
 
 FAST = {"max_epochs": 2, "batch_size": 16, "random_state": 0}
 NAMES = [name for name in make() if "float64" not in name and "defaults" not in name]

@@ -33,7 +33,7 @@ from skood import EnergyExposureDetector, OutlierExposureDetector
 from skood.model_selection import OODScorer
 from skood.nn import MLP
 
-from .instances import make
+from .instances import make_training as make
 
 FAST = {"max_epochs": 2, "batch_size": 32, "random_state": 0}
 GRID = [

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..nn.tap import forward_features
+from ..nn.tap import forward_features, forward_layer
 from .frozen import shadow
 from .inputs import rows, to_input
 from .precision import forward
@@ -108,29 +108,49 @@ def predict_logits(module, X, dtype, precision="float32"):
         linear, convolutional, normalising and elementwise layers; of others, float rounding apart.
     """
     module = in_eval_mode(module)
-    return _predict(lambda x: (module(x),), X, dtype, precision, device_of(module))[0]
+    return predict(lambda x: (module(x),), X, dtype, precision, device_of(module))[0]
 
 
-def predict_features(module, X, dtype, precision="float32"):
+def predict_features(module, X, dtype, precision="float32", layer=None):
     """Return the logits of every row and, of the same pass, the features they come from.
 
     Parameters
     ----------
     module, X, dtype, precision
         As for ``predict_logits``.
+    layer : str or None
+        Whose output, its maps averaged, is to be the features. None: the input of the Linear layer
+        that is called last.
 
     Returns
     -------
     logits : ndarray of shape (n, n_outputs)
     features : ndarray of shape (n, d)
-        The input of the Linear layer that is called last.
     """
     module = in_eval_mode(module)
-    return _predict(partial(forward_features, module), X, dtype, precision, device_of(module))
+    compute = (
+        partial(forward_features, module) if layer is None
+        else partial(forward_layer, module, name=layer)
+    )
+    return predict(compute, X, dtype, precision, device_of(module))
 
 
-def _predict(compute, X, dtype, precision, device):
-    """Return the arrays for the tensors that ``compute(x)`` returns, over all rows."""
+def predict(compute, X, dtype, precision, device):
+    """Return the arrays for the tensors that ``compute(x)`` returns, over all rows.
+
+    Parameters
+    ----------
+    compute : callable
+        ``compute(x)``, of a batch on ``device``, returns a tuple of tensors with a row for each of
+        its rows. Gradients are off, unless it turns them on.
+    X, dtype, precision
+        As for ``predict_logits``.
+    device : torch.device
+
+    Returns
+    -------
+    list of ndarray
+    """
     multiple = _multiple(X)
 
     def read(start, stop):

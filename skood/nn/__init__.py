@@ -5,7 +5,7 @@ from .densenet import DenseNet
 from .mlp import MLP
 from .mnist import MNISTConvNet
 from .resnet import SmallResNet
-from .tap import find_head, forward_features, widen_head
+from .tap import find_head, forward_features, forward_layer, widen_head
 from .wide_resnet import WideResNet
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "WideResNet",
     "find_head",
     "forward_features",
+    "forward_layer",
     "widen_head",
 ]

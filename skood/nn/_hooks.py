@@ -28,6 +28,31 @@ class LastCall:
             self.layer, self.input = layer, inputs[0] if inputs else None
 
 
+class LastOutput:
+    """Forward hook that remembers what a layer returned to this thread."""
+
+    def __init__(self):
+        self.thread = threading.get_ident()
+        self.output = None
+
+    def __call__(self, layer, args, output):
+        if threading.get_ident() == self.thread:
+            self.output = output
+
+
+@contextmanager
+def recording_output(layer):
+    """Yield a `LastOutput` that listens to one layer until the block is left."""
+    last = LastOutput()
+    with _HOOK_LOCK:
+        handle = layer.register_forward_hook(last)
+    try:
+        yield last
+    finally:
+        with _HOOK_LOCK:
+            handle.remove()
+
+
 @contextmanager
 def recording(layers):
     """Yield a `LastCall` that listens to `layers` until the block is left, however it is left."""

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ._hooks import recording, undisturbed_eval
+from ._hooks import recording, recording_output, undisturbed_eval
 from ._images import check_count
 
 
@@ -157,10 +157,61 @@ def forward_features(module, x, head_name=None):
     return logits, _flat_features(call.input, x, head_name)
 
 
-def _named_layer(module, name):
+def forward_layer(module, x, name):
+    """Run a net once and return its logits and what one of its layers returned.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Net that returns logits of shape (n, K).
+    x : tensor of shape (n, *input_shape)
+        Rows that the net accepts.
+    name : str
+        Name of a layer as in ``module.named_modules()``; the last call counts.
+
+    Returns
+    -------
+    logits : tensor of shape (n, K)
+        What the net returned.
+    features : tensor of shape (n, d)
+        What the layer returned; of maps, (n, d, ...), the mean over all positions.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, if it was not called, or if it does not return one tensor with a
+        row for each row of `x`.
+
+    See Also
+    --------
+    forward_features : What a layer is given, the head above all.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skood.nn import SmallResNet, forward_layer
+    >>> net = SmallResNet((3, 32, 32), 10)
+    >>> logits, features = forward_layer(net, torch.zeros(2, 3, 32, 32), "stem")
+    >>> len(features)
+    2
+    """
+    with recording_output(_named_layer(module, name, "layer")) as last:
+        logits = module(x)
+    _check_logits(logits, x)
+    out = last.output
+    if not isinstance(out, torch.Tensor) or out.ndim < 2 or len(out) != len(x):
+        came = f"shape {tuple(out.shape)}" if isinstance(out, torch.Tensor) else type(out).__name__
+        raise ValueError(
+            f"layer {name!r} must return a tensor with one row for each of the {len(x)} rows of x; "
+            f"it returned {came}."
+        )
+    return logits, out.flatten(2).mean(2) if out.ndim > 2 else out
+
+
+def _named_layer(module, name, parameter="head_name"):
     layers = dict(module.named_modules(remove_duplicate=False))
     if name not in layers:
-        raise ValueError(f"head_name={name!r} is no layer of module; it has {list(layers)}.")
+        raise ValueError(f"{parameter}={name!r} is no layer of module; it has {list(layers)}.")
     return layers[name]
 
 

@@ -11,7 +11,7 @@ from .. import losses, scores
 from ..engine.inputs import Selection
 from ..engine.loader import PairedLoader
 from ..exposure.bounding import BaseBoundingDetector
-from ..training import sample_rows
+from ..training import log_odds, sample_rows
 from .masks import masked_cross_entropies
 from .popup import PopupNet
 from .reading import NAMED, read
@@ -254,7 +254,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         self._set_hidden(score=score, **kwargs)
 
     def _needs_outliers(self):
-        return self.classes_ is None
+        return self.classes_ is None and self.max_epochs > 0
 
     def _read_range(self, x_in, pool):
         if self.classes_ is None and self._hidden["score"] == "msp":
@@ -279,7 +279,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
             epochs = 0 if isinstance(self.module, nn.Module) else self.max_epochs
         if data.pool is None or epochs == 0:
             return []
-        return self._train(self._loader(data, data.pool, rng), _one_output, "pretrain", epochs)
+        return self._train(self._loader(data, data.pool, rng), log_odds, "pretrain", epochs)
 
     # ---- the retuning
 
@@ -323,7 +323,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
 
     def _loss(self, logits_in, y_in, logits_out):
         if self.classes_ is None:
-            return losses.flooding(_one_output(logits_in, y_in, logits_out), self.level_)
+            return losses.flooding(log_odds(logits_in, y_in, logits_out), self.level_)
         ce = F.cross_entropy(logits_in, y_in)
         flooded = losses.flooding(ce, self.level_)
         if not len(logits_out):
@@ -368,8 +368,3 @@ class _WithOutliers(nn.Module):
     def forward(self, x):
         logits = self.net(x)
         return torch.cat([logits, torch.zeros_like(logits)], dim=1)
-
-
-def _one_output(logits_in, y_in, logits_out):
-    """Return the binary cross-entropy of the log-odds of X, in which both sides weigh alike."""
-    return (F.softplus(-logits_in).mean() + F.softplus(logits_out).mean()) / 2

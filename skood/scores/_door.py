@@ -20,10 +20,33 @@ def array_or_tensor(formula):
     return score
 
 
-def _from_array(logits):
+def arrays_or_tensors(formula):
+    """Let a formula on floating tensors (n, d) and more of them read arrays, and answer in kind.
+
+    The first argument is the features or logits of the rows; array or tensor, so must be the others
+    that are no plain numbers.
+    """
+
+    @wraps(formula)
+    def score(first, *args, **kwargs):
+        if not isinstance(first, torch.Tensor):
+            args = [_from_array(a, "arguments") if _is_array(a) else a for a in args]
+            return formula(_from_array(first, "features"), *args, **kwargs).numpy()
+        wide = torch.promote_types(first.dtype, torch.float32)
+        args = [a.to(wide) if isinstance(a, torch.Tensor) else a for a in args]
+        return formula(first.to(wide), *args, **kwargs).to(first.dtype)
+
+    return score
+
+
+def _is_array(argument):
+    return isinstance(argument, (np.ndarray, list))
+
+
+def _from_array(logits, name="logits"):
     array = np.asarray(logits)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"logits must be real numbers, got an array of dtype {array.dtype}.")
+        raise TypeError(f"{name} must be real numbers, got an array of dtype {array.dtype}.")
     # torch shares memory only with writable, forward-strided arrays; a read-only memmap is copied.
     return torch.from_numpy(np.require(array, np.float64, ["C", "W"]))
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from .._numbers import check_integer, check_number
 from ._door import array_or_tensor
 
 
@@ -106,3 +107,59 @@ def uniform(logits):
     array([0.6931, 1.5486])
     """
     return -torch.log_softmax(logits, dim=1).mean(dim=1)
+
+
+@array_or_tensor
+def generalized_entropy(logits, gamma=0.1, n_largest=None):
+    """Minus the generalised entropy of the largest class probabilities (GEN).
+
+    Parameters
+    ----------
+    logits : array-like or torch.Tensor of shape (n, K)
+        Unnormalised log-probabilities of the K classes.
+    gamma : float, default=0.1
+        In (0, 1); the smaller, the more small deviations from 0 and 1 count.
+    n_largest : int, default=None
+        How many probabilities to read, the largest; None: all. The paper takes 100 of 1000, and
+        all of 10.
+
+    Returns
+    -------
+    ndarray or torch.Tensor of shape (n,)
+        At most 0; higher = more in-distribution.
+
+    Raises
+    ------
+    TypeError
+        If `logits` are not real (arrays) or floating point (tensors) numbers.
+    ValueError
+        If `logits` is not a matrix with at least one column, or a parameter out of its range.
+
+    See Also
+    --------
+    msp : Reads the largest probability alone.
+
+    Notes
+    -----
+    ``-sum_m (p_m (1 - p_m))^gamma`` over the `n_largest` largest.
+
+    References
+    ----------
+    Liu, Lochman, Zach, "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection",
+    CVPR 2023.
+
+    Examples
+    --------
+    >>> from skood.scores import generalized_entropy
+    >>> generalized_entropy([[0.0, 0.0], [3.0, 0.0]]).round(4)
+    array([-1.7411, -1.4673])
+    """
+    check_number("gamma", gamma, 0, strict=True)
+    if gamma >= 1:
+        raise ValueError(f"gamma must be in (0, 1), got {gamma}.")
+    log_p = torch.log_softmax(logits, dim=1)
+    if n_largest is not None:
+        check_integer("n_largest", n_largest, 1)
+        log_p = log_p.topk(min(n_largest, log_p.shape[1]), dim=1, sorted=False).values
+    # 1 - p by expm1: where p rounds to 1 its gap would be lost, and with it the order.
+    return -(log_p.exp() * -torch.expm1(log_p)).clamp(min=0).pow(gamma).sum(dim=1)

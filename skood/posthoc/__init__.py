@@ -1,0 +1,42 @@
+"""Detectors that read a trained network."""
+
+from .activations import ASHDetector, ReActDetector, SCALEDetector
+from .classifier import Classifier
+from .dice import DICEDetector
+from .fdbd import FDBDDetector
+from .grad_norm import GradNormDetector
+from .kl_matching import KLMatchingDetector
+from .knn import KNNDetector
+from .logits import EnergyDetector, GENDetector, MaxLogitDetector, MSPDetector
+from .mahalanobis import MahalanobisDetector, RMDSDetector
+from .nci import NCIDetector
+from .nnguide import NNGuideDetector
+from .odin import ODINDetector
+from .score import ScoreDetector
+from .she import SHEDetector
+from .vim import ResidualDetector, ViMDetector
+
+__all__ = [
+    "ASHDetector",
+    "Classifier",
+    "DICEDetector",
+    "EnergyDetector",
+    "FDBDDetector",
+    "GENDetector",
+    "GradNormDetector",
+    "KLMatchingDetector",
+    "KNNDetector",
+    "MSPDetector",
+    "MahalanobisDetector",
+    "MaxLogitDetector",
+    "NCIDetector",
+    "NNGuideDetector",
+    "ODINDetector",
+    "RMDSDetector",
+    "ReActDetector",
+    "ResidualDetector",
+    "SCALEDetector",
+    "SHEDetector",
+    "ScoreDetector",
+    "ViMDetector",
+]

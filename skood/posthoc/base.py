@@ -1,0 +1,184 @@
+"""What the detectors share that read a trained network."""
+
+import warnings
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+from joblib import Memory
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_memory
+from torch import nn
+
+from ..arguments import read_training_data
+from ..base import BaseDetector
+from ..engine.build import check_device
+from ..engine.frozen import freeze
+from ..engine.inference import in_eval_mode, predict_features, predict_logits
+from ..engine.inputs import rows, to_input
+from ..engine.precision import check_precision
+from ..nn import find_head
+from .source import trained_net
+
+BLOCK = 4096  # rows whose features are held at a time while they are scored
+_N_EXAMPLE = 2  # rows that the head is looked for with
+
+
+class BasePostHocDetector(BaseDetector):
+    """Base of the methods that read a trained network.
+
+    A method differs from its siblings in what it learns of the training rows (``_learn``) and in
+    the score of rows (``_score``). Both see logits and features of one pass; a method that asks for
+    the logits alone says so (``_reads_features``).
+    """
+
+    _prefixes = ()
+    _reads_features = True
+    # Of one output, the log-odds of X, a score that compares classes has nothing to compare: it is
+    # that output then.
+    _compares_classes = False
+    _objective = None  # no function of the logits that an attack could climb
+
+    _parameter_constraints = {
+        **BaseDetector._parameter_constraints,
+        "estimator": [None, nn.Module, BaseEstimator],
+        "memory": [None, str, Memory],
+    }
+
+    # ---- the hooks
+
+    def _learn(self, logits, features, y_in):
+        """Set what the score needs of the training rows.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n, K)
+            Of the in-distribution classes.
+        features : ndarray of shape (n, d), or None where they are not read
+        y_in : ndarray of int64 of shape (n,)
+            The labels, as columns of the logits; without labels, what the network predicts.
+        """
+
+    def _score(self, logits, features):
+        """Return the score of each row, higher = more in-distribution."""
+        raise NotImplementedError
+
+    # ---- the fit
+
+    def _fit(self, X, y, X_aux):
+        check_device(self.device)
+        check_precision(self.precision, self.dtype)
+        data = read_training_data(self, X, y, X_aux)
+        net = trained_net(self, data, X, y, X_aux)
+        self.module_, self.classes_, self._n_read, self.history_ = net
+        self.n_iter_ = len(self.history_)
+        self._fit_score(data)
+
+    def _fit_score(self, data):
+        logits, features = self._read(data.x_in)
+        _warn_of_probabilities(logits)
+        if self._reads_features:
+            self._read_head(data.x_in)
+        labelled = data.classes is not None
+        self._learn(logits, features, data.y_in if labelled else logits.argmax(axis=1))
+        scores = [
+            self._score_rows(logits[part], None if features is None else features[part])
+            for part in blocks(len(logits))
+        ]
+        self._set_threshold(self._finite(np.concatenate(scores)))
+
+    def _read_head(self, X):
+        """Set weight (K, d) and bias (K,) of the head, of the in-distribution classes, float64."""
+        example = to_input(rows(X, slice(_N_EXAMPLE)), self.dtype)
+        module = in_eval_mode(self.module_)
+        weight = next(module.parameters())
+        _, head = find_head(module, example.to(weight.device))
+        weight = head.weight.detach()[: self._n_read].double().cpu().numpy()
+        self._weight, self._bias = weight, np.zeros(len(weight))
+        if head.bias is not None:
+            self._bias = head.bias.detach()[: self._n_read].double().cpu().numpy()
+
+    # ---- one pass over the network
+
+    def _reading(self):
+        """Return how the network is read; None where a method does so in a way of its own."""
+        layer = getattr(self, "feature_layer", None)
+        return Reading(self.dtype, self.precision, self._reads_features, layer)
+
+    def _read(self, X):
+        """Return the logits of the in-distribution classes and the features, or None, of X."""
+        memory, reading = check_memory(self.memory), self._reading()
+        if memory.location is None:
+            logits, features = run(self.module_, X, reading)
+        else:
+            logits, features = memory.cache(_run_known, ignore=["module"])(
+                self.module_, joblib.hash(freeze(self.module_)), X[:], reading
+            )
+        return logits[:, : self._n_read], features
+
+    # ---- scores
+
+    def _predict_scores(self, X):
+        return np.concatenate([
+            self._score_rows(*self._read(X[part])) for part in blocks(len(X))
+        ])
+
+    def _score_rows(self, logits, features):
+        if self._compares_classes and self._n_read == 1:
+            return logits[:, 0]
+        return self._score(logits, features)
+
+
+class BaseLogitDetector(BasePostHocDetector):
+    """Base of the methods that read the logits alone."""
+
+    _reads_features = False
+
+    def _objective(self, logits):
+        return self._score_rows(logits[:, : self._n_read], None)
+
+
+def blocks(n):
+    """Return the slices of ``n`` rows whose features are held at a time."""
+    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+
+
+class Reading(NamedTuple):
+    """How a network is read.
+
+    Attributes
+    ----------
+    dtype, precision : str
+    features : bool
+        Whether features are wanted.
+    layer : str or None
+        Which.
+    """
+
+    dtype: str
+    precision: str
+    features: bool
+    layer: str | None
+
+
+def run(module, X, reading):
+    """Return the logits and the features, or None, of every row, of one pass."""
+    if reading.features:
+        return predict_features(module, X, reading.dtype, reading.precision, reading.layer)
+    return predict_logits(module, X, reading.dtype, reading.precision), None
+
+
+def _run_known(module, weights, X, reading):
+    """Run, for a cache that knows a network by its weights and not by which object it is."""
+    return run(module, X, reading)
+
+
+def _warn_of_probabilities(logits):
+    far = logits.shape[1] == 1 or logits.min() < 0
+    if not far and np.abs(logits.sum(axis=1) - 1).max() < 1e-3:
+        warnings.warn(
+            "estimator seems to end in a softmax: its outputs are not negative and sum to 1. "
+            "Scores are made for logits, of which probabilities near 1 keep little: leave the "
+            "softmax out.",
+            UserWarning, stacklevel=6,
+        )

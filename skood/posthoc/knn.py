@@ -1,0 +1,176 @@
+"""Distances from single training rows in the space of features."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+
+from .base import BasePostHocDetector
+from .moments import unit_rows
+
+_PRODUCT_BYTES = 2**26  # of the matrix of queries against the bank, at a time
+
+
+class KNNDetector(BasePostHocDetector):
+    """Minus the distance of the features from their k-th nearest neighbour in the training data.
+
+    Parameters
+    ----------
+    estimator : None, estimator or torch.nn.Module, default=None
+        The network to read. A trained ``nn.Module`` that returns logits is used as it is and not
+        changed (whoever trains it further fits this anew); a detector of skood or a skorch net is
+        cloned and fitted, unless wrapped in scikit-learn's ``FrozenEstimator``. None: a small
+        network is trained, `skood.posthoc.Classifier`; without labels to tell X from synthetic
+        outliers.
+    n_neighbors : int, default=50
+        Which neighbour, k, at least 1. Of fewer training rows the last, with a warning.
+    normalize : bool, default=True
+        Whether features are divided by their length first, as in the paper.
+    feature_layer : str, default=None
+        Name of the layer whose output to read, as in ``module.named_modules()``; maps are averaged.
+        None: the input of the last Linear layer.
+    contamination : float, default=0.05
+        Share of the training samples below the threshold ``offset_``, in (0, 0.5]. A network is
+        surer of what it was trained on: of new samples of the same kind it refuses more.
+    dtype : {"float32", "float64", "int64"}, default="float32"
+        What the network receives; "int64" for token ids.
+    precision : {"float32", "bf16"}, default="float32"
+        ``"bf16"`` runs the network in bfloat16; scores are computed in float64 either way.
+    memory : None, str or joblib.Memory, default=None
+        Where to keep what the network said of the rows it has seen, so that a search over the
+        parameters of this detector runs it once. It is known by its weights.
+    device : str, default="cpu"
+        Where the default network is trained; a network of yours stays where it is.
+    random_state : int, RandomState or None, default=None
+        Seeds the default network.
+
+    Attributes
+    ----------
+    n_neighbors_ : int
+        The neighbour that is looked at.
+    module_ : torch.nn.Module
+        The network that is read.
+    offset_ : float
+        Threshold on ``score_samples``.
+    classes_ : ndarray of shape (n_classes,) or None
+        Sorted class labels; None where none are known.
+    history_ : list of dict
+        That of the training, where there was one.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Columns of a table, channels of an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X had them.
+    input_shape_ : tuple of int
+        Shape of a sample.
+
+    See Also
+    --------
+    MahalanobisDetector : Needs the classes' means alone, not all rows.
+
+    Notes
+    -----
+    Exact: all inner products, then a partition. The features of all training rows are kept: 4 bytes
+    each.
+
+    A training row is its own nearest neighbour, so the threshold `offset_` is a little high.
+
+    References
+    ----------
+    .. [1] Y. Sun, Y. Ming, X. Zhu and Y. Li, "Out-of-Distribution Detection with Deep Nearest
+       Neighbors", ICML 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skood import KNNDetector
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(2, size=200)
+    >>> X = rng.normal(size=(200, 2)) * 0.3 + 2 * y[:, None]
+    >>> detector = KNNDetector(n_neighbors=5, random_state=0).fit(X, y)
+    >>> detector.predict([[0.0, 0.0], [1.0, 1.0]])
+    array([ 1, -1])
+    """
+
+    _parameter_constraints = {
+        **BasePostHocDetector._parameter_constraints,
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "normalize": ["boolean"],
+        "feature_layer": [None, str],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        n_neighbors=50,
+        normalize=True,
+        feature_layer=None,
+        contamination=0.05,
+        dtype="float32",
+        precision="float32",
+        memory=None,
+        device="cpu",
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.n_neighbors = n_neighbors
+        self.normalize = normalize
+        self.feature_layer = feature_layer
+        self.contamination = contamination
+        self.dtype = dtype
+        self.precision = precision
+        self.memory = memory
+        self.device = device
+        self.random_state = random_state
+
+    def _learn(self, logits, features, y_in):
+        self.n_neighbors_ = min(self.n_neighbors, len(features))
+        if self.n_neighbors_ < self.n_neighbors:
+            warnings.warn(
+                f"n_neighbors={self.n_neighbors}, but X has {len(features)} rows: the last of them "
+                "is looked at.", UserWarning, stacklevel=7,
+            )
+        self._bank = self._prepared(features)
+
+    def _score(self, logits, features):
+        return -kth_distances(self._prepared(features), self._bank, self.n_neighbors_)
+
+    def _prepared(self, features):
+        # In the network's own precision: the bank is large.
+        return unit_rows(features).astype(features.dtype) if self.normalize else features
+
+
+def kth_distances(queries, bank, k):
+    """Return the distance of each query from its k-th nearest row of the bank, float64.
+
+    The neighbours are found in the precision of the bank; the distance of the one that counts is
+    computed anew, since of rows near each other little is left of a difference of squares.
+    """
+    halves = np.einsum("nd,nd->n", bank, bank) / 2
+    distances = np.empty(len(queries))
+    for part in _parts(len(queries), bank):
+        nearness = torch.from_numpy(queries[part]) @ torch.from_numpy(bank).T
+        nearness -= torch.from_numpy(halves)
+        nearest = nearness.topk(k, dim=1, sorted=False)
+        kth = nearest.indices.gather(1, nearest.values.argmin(dim=1, keepdim=True))[:, 0].numpy()
+        difference = queries[part].astype(np.float64) - bank[kth]
+        distances[part] = np.linalg.norm(difference, axis=1)
+    return distances
+
+
+def largest_products(queries, bank, k):
+    """Return the k largest inner products of each query with rows of the bank, (n, k)."""
+    bank = torch.from_numpy(bank)
+    return np.concatenate([
+        (torch.from_numpy(queries[part]) @ bank.T).topk(k, dim=1, sorted=False).values.numpy()
+        for part in _parts(len(queries), bank)
+    ])
+
+
+def _parts(n, bank):
+    size = max(1, _PRODUCT_BYTES // (8 * len(bank)))
+    return [slice(start, start + size) for start in range(0, n, size)]

@@ -1,0 +1,67 @@
+"""Means and covariances of features, in float64, in blocks of rows."""
+
+import numpy as np
+import torch
+
+_BLOCK = 4096  # rows in float64 at a time
+
+
+def _blocks(n):
+    return [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
+
+
+def unit_rows(features):
+    """Return rows of length 1, float64; rows of zeros stay."""
+    features = features.astype(np.float64)
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(length > 0, length, 1)
+
+
+def class_means(features, y, drop=True):
+    """Return the mean of the rows of each class.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    y : int64 array of shape (n,)
+    drop : bool
+        Whether classes without rows are left out; if not, their mean is 0.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_classes, d)
+    """
+    sums = torch.zeros(y.max() + 1, features.shape[1], dtype=torch.float64)
+    for part in _blocks(len(y)):
+        rows = torch.from_numpy(np.asarray(features[part], dtype=np.float64))
+        sums.index_add_(0, torch.from_numpy(y[part]), rows)
+    counts = np.bincount(y)
+    means = sums.numpy() / np.maximum(counts, 1)[:, None]
+    return means[counts > 0] if drop else means
+
+
+def second_moment(features, origin):
+    """Return the mean outer product (d, d) of the rows less the origin.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    origin : array of shape (d,) or (n, d), or callable, slice of rows -> such an array
+    """
+    total = 0
+    for part in _blocks(len(features)):
+        rows = features[part] - (origin(part) if callable(origin) else origin)
+        total = total + rows.T @ rows
+    return total / len(features)
+
+
+def whitening(features, means, y):
+    """Return the map (d, rank) after which the covariance within classes is the identity.
+
+    Directions of no variance but what rounding gives them are left out: a pseudo-inverse, without
+    a ridge that would have to know the scale of the features.
+    """
+    variances, vectors = np.linalg.eigh(second_moment(features, lambda part: means[y[part]]))
+    eps, eps64 = np.finfo(features.dtype).eps, np.finfo(np.float64).eps
+    kept = variances > len(variances) * max(eps**2, eps64) * variances[-1]
+    return vectors[:, kept] / np.sqrt(variances[kept])

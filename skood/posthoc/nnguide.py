@@ -1,0 +1,129 @@
+"""NNGuide: the energy, guided by that of similar training rows."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from .. import scores
+from .base import BasePostHocDetector
+from .knn import largest_products
+from .moments import unit_rows
+
+
+class NNGuideDetector(BasePostHocDetector):
+    """Energy times that of the most similar training rows (NNGuide).
+
+    Parameters
+    ----------
+    estimator : None, estimator or torch.nn.Module, default=None
+        The network to read. A trained ``nn.Module`` that returns logits is used as it is and not
+        changed (whoever trains it further fits this anew); a detector of skood or a skorch net is
+        cloned and fitted, unless wrapped in scikit-learn's ``FrozenEstimator``. None: a small
+        network is trained, `skood.posthoc.Classifier`; without labels to tell X from synthetic
+        outliers.
+    n_neighbors : int, default=10
+        How many training rows to read, at least 1. Of fewer training rows all, with a warning.
+    contamination : float, default=0.05
+        Share of the training samples below the threshold ``offset_``, in (0, 0.5]. A network is
+        surer of what it was trained on: of new samples of the same kind it refuses more.
+    dtype : {"float32", "float64", "int64"}, default="float32"
+        What the network receives; "int64" for token ids.
+    precision : {"float32", "bf16"}, default="float32"
+        ``"bf16"`` runs the network in bfloat16; scores are computed in float64 either way.
+    memory : None, str or joblib.Memory, default=None
+        Where to keep what the network said of the rows it has seen, so that a search over the
+        parameters of this detector runs it once. It is known by its weights.
+    device : str, default="cpu"
+        Where the default network is trained; a network of yours stays where it is.
+    random_state : int, RandomState or None, default=None
+        Seeds the default network.
+
+    Attributes
+    ----------
+    n_neighbors_ : int
+        The training rows read.
+    module_ : torch.nn.Module
+        The network that is read.
+    offset_ : float
+        Threshold on ``score_samples``.
+    classes_ : ndarray of shape (n_classes,) or None
+        Sorted class labels; None where none are known.
+    history_ : list of dict
+        That of the training, where there was one.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Columns of a table, channels of an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X had them.
+    input_shape_ : tuple of int
+        Shape of a sample.
+
+    See Also
+    --------
+    KNNDetector : The distance of a neighbour.
+
+    Notes
+    -----
+    ``E(x) * mean of the n_neighbors largest (h / |h|) . (h_i / |h_i|) E(x_i)`` with ``E =
+    logsumexp(logits)``. The paper draws a bank of 1 % of the training rows; here it is all of them.
+
+    References
+    ----------
+    .. [1] J. Park, Y. G. Jung and A. B. J. Teoh, "Nearest Neighbor Guidance for Out-of-Distribution
+       Detection", ICCV 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skood import NNGuideDetector
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(2, size=200)
+    >>> X = rng.normal(size=(200, 2)) * 0.3 + 2 * y[:, None]
+    >>> detector = NNGuideDetector(random_state=0).fit(X, y)
+    >>> detector.predict([[0.0, 0.0], [1.0, 1.0]])
+    array([ 1, -1])
+    """
+
+    _parameter_constraints = {
+        **BasePostHocDetector._parameter_constraints,
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        n_neighbors=10,
+        contamination=0.05,
+        dtype="float32",
+        precision="float32",
+        memory=None,
+        device="cpu",
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.n_neighbors = n_neighbors
+        self.contamination = contamination
+        self.dtype = dtype
+        self.precision = precision
+        self.memory = memory
+        self.device = device
+        self.random_state = random_state
+
+    def _learn(self, logits, features, y_in):
+        self.n_neighbors_ = min(self.n_neighbors, len(features))
+        if self.n_neighbors_ < self.n_neighbors:
+            warnings.warn(
+                f"n_neighbors={self.n_neighbors}, but X has {len(features)} rows: all are read.",
+                UserWarning, stacklevel=7,
+            )
+        bank = unit_rows(features) * scores.energy(logits)[:, None]
+        self._bank = bank.astype(features.dtype)
+
+    def _score(self, logits, features):
+        queries = unit_rows(features).astype(features.dtype)
+        guidance = largest_products(queries, self._bank, self.n_neighbors_)
+        return scores.energy(logits) * guidance.mean(axis=1, dtype=np.float64)

@@ -1,0 +1,123 @@
+"""Where the network comes from that a detector reads."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet
+from torch import nn
+
+from ..base import BaseDetector
+from ..engine.inference import predict_logits
+from ..engine.inputs import rows, to_input
+from .classifier import Classifier
+
+_N_EXAMPLE = 2  # rows that a network is tried on
+
+
+class TrainedNet(NamedTuple):
+    """A trained network and what is known of it.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+    classes : ndarray of shape (n_classes,) or None
+    n_read : int
+        How many of its outputs are read, the first: those of in-distribution classes.
+    history : list of dict
+    """
+
+    module: nn.Module
+    classes: np.ndarray | None
+    n_read: int
+    history: list
+
+
+def trained_net(detector, data, X, y, X_aux):
+    """Return the network of ``detector.estimator``, fitted first unless it is trained already.
+
+    Parameters
+    ----------
+    detector : BasePostHocDetector
+    data : TrainingData
+        What ``X, y, X_aux``, the arguments of the fit, were found to be.
+    """
+    estimator, frozen = detector.estimator, False
+    if estimator is None:
+        estimator = Classifier(
+            dtype=detector.dtype, precision=detector.precision, device=detector.device,
+            random_state=detector.random_state,
+        )
+    if isinstance(estimator, FrozenEstimator):
+        estimator, frozen = estimator.estimator, True
+    if isinstance(estimator, BaseDetector):
+        return _of_detector(detector, data, estimator, None if frozen else (X, y, X_aux))
+    if isinstance(estimator, NeuralNet):
+        return _of_skorch(detector, data, estimator, frozen)
+    if isinstance(estimator, nn.Module):
+        return _of_module(detector, data, estimator, [])
+    raise TypeError(
+        "estimator must be None, a detector of skood, a skorch net, either of them in a "
+        f"FrozenEstimator, or a trained torch.nn.Module, got {type(estimator).__name__}."
+    )
+
+
+def _of_detector(detector, data, estimator, arguments):
+    if estimator.dtype != detector.dtype:
+        raise ValueError(
+            f"dtype={detector.dtype!r}, but the network of estimator, a "
+            f"{type(estimator).__name__}, reads {estimator.dtype!r}: pass dtype="
+            f"{estimator.dtype!r}."
+        )
+    if arguments is not None:
+        X, y, X_aux = arguments
+        estimator = clone(estimator).fit(X, y, X_aux=X_aux)
+    if not hasattr(estimator, "module_"):
+        raise ValueError(f"the frozen {type(estimator).__name__} is not fitted: fit it first.")
+    classes = _agreed(data.classes, estimator.classes_)
+    return TrainedNet(
+        estimator.module_, classes, 1 if classes is None else len(classes), estimator.history_
+    )
+
+
+def _agreed(given, known):
+    """Return the classes that labels have and the network was trained with."""
+    if given is not None and not np.array_equal(given, known if known is not None else []):
+        names = "no classes" if known is None else f"the classes {list(known)}"
+        raise ValueError(
+            f"y has the classes {list(given)}, but the network of estimator was trained with "
+            f"{names}. Pass the labels it was trained with, or leave y out."
+        )
+    return known
+
+
+def _of_skorch(detector, data, estimator, frozen):
+    if not frozen:
+        if data.classes is None:
+            raise ValueError(
+                "estimator is a skorch net, which learns from labels, and there are none: pass y, "
+                "or a net that is trained, in a FrozenEstimator."
+            )
+        x_in = to_input(rows(data.x_in, slice(None)), detector.dtype).numpy()
+        estimator = clone(estimator).fit(x_in, data.y_in)
+    if not getattr(estimator, "initialized_", False):
+        raise ValueError("the frozen skorch net is not initialised: fit it, or load its weights.")
+    history = [
+        {name: value for name, value in row.items() if name != "batches"}
+        for row in estimator.history
+    ]
+    return _of_module(detector, data, estimator.module_, history)
+
+
+def _of_module(detector, data, module, history):
+    shape = predict_logits(module, data.x_in[:_N_EXAMPLE], detector.dtype, detector.precision).shape
+    if len(shape) != 2:
+        raise ValueError(f"estimator must return logits of shape (n, K), got {shape}.")
+    if data.classes is not None and len(data.classes) != shape[1]:
+        raise ValueError(
+            f"estimator has {shape[1]} outputs, but y has {len(data.classes)} classes: a trained "
+            "network must have one for each, in sorted order. Pass the labels it was trained with, "
+            "or leave y out."
+        )
+    return TrainedNet(module, data.classes, shape[1], history)
