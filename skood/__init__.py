@@ -34,6 +34,7 @@ from .posthoc import (
     ScoreDetector,
     SHEDetector,
     ViMDetector,
+    score_many,
 )
 from .retuning import UnleashingMaskDetector
 
@@ -70,4 +71,5 @@ __all__ = [
     "ViMDetector",
     "WOODSDetector",
     "__version__",
+    "score_many",
 ]

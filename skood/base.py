@@ -221,12 +221,17 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
     # ---- files
 
     def __getstate__(self):
-        state = super().__getstate__()
-        # A network may also be a parameter of the network: module__backbone=...
-        return {**_frozen(state), "_hidden": _frozen(self._hidden)}
+        state = _frozen(super().__getstate__())
+        if "_hidden" in state:
+            # A network may also be a parameter of the network: module__backbone=...
+            state["_hidden"] = _frozen(state["_hidden"])
+        return state
 
     def __setstate__(self, state):
-        super().__setstate__({**_thawed(state), "_hidden": _thawed(state["_hidden"])})
+        state = _thawed(state)
+        if "_hidden" in state:
+            state["_hidden"] = _thawed(state["_hidden"])
+        super().__setstate__(state)
 
 
 def _frozen(values):

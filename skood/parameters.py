@@ -100,5 +100,6 @@ class PrefixedParameters(BaseEstimator):
             if name not in hidden and (head not in known or nested):
                 raise ValueError(self._unknown(name, known))
         super().set_params(**{k: v for k, v in params.items() if k not in hidden})
-        self._hidden = {**self._hidden, **hidden}
+        if hidden:
+            self._hidden = {**self._hidden, **hidden}
         return self

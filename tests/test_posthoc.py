@@ -1,13 +1,27 @@
 """Detectors that read a trained network: published numbers, identities, peers' faults."""
 
+from copy import deepcopy
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import NearestNeighbors
+from skorch import NeuralNetClassifier
 from torch import nn
 
 import skood
+from skood.model_selection import OODScorer
+from skood.nn import MLP
+from skood.posthoc import Classifier, knn
+
+from .instances import make_reading
 
 GOLDEN = np.load(Path(__file__).parent / "reference" / "scores.npz")
 
@@ -88,3 +102,432 @@ def test_features_that_are_always_0_are_left_out(name, Detector):
     train[:, GOLDEN["dead_columns"]] = test[:, GOLDEN["dead_columns"]] = 0
     detector = Detector(Head(), dtype="float64").fit(train, GOLDEN["labels_train"])
     np.testing.assert_allclose(detector.score_samples(test), GOLDEN[f"score_{name}"], rtol=1e-8)
+
+
+# ---- identities
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Three classes that overlap a little, and outliers around them."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=150)
+    X = (rng.normal(size=(150, 4)) + 3 * np.eye(3, 4)[y]).astype(np.float32)
+    return X, y, rng.uniform(-6, 6, size=(100, 4)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def net(table):
+    """A network trained on the table."""
+    X, y, _ = table
+    return Classifier(max_epochs=20, random_state=0).fit(X, y).module_
+
+
+def features_of(net, X):
+    with torch.no_grad():
+        return net.hidden(torch.from_numpy(X)).numpy()
+
+
+def test_odin_without_its_step_and_temperature_is_msp(table, net):
+    X, y, A = table
+    odin = skood.ODINDetector(net, eps=0, temperature=1).fit(X, y)
+    np.testing.assert_array_equal(
+        odin.score_samples(A), skood.MSPDetector(net).fit(X, y).score_samples(A)
+    )
+
+
+def test_odin_moves_the_input_towards_its_class(table, net):
+    X, y, A = table
+    x = torch.from_numpy(A).requires_grad_()
+    sureness = torch.log_softmax(net(x) / 100, 1).amax(1)
+    moved = x + 0.1 * torch.autograd.grad(sureness.sum(), x)[0].sign()
+    expected = torch.softmax(net(moved) / 100, 1).amax(1).detach()
+    odin = skood.ODINDetector(net, eps=0.1, temperature=100).fit(X, y)
+    np.testing.assert_allclose(odin.score_samples(A), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_knn_is_that_of_scikit_learn(table, net, normalize):
+    X, y, A = table
+    bank, queries = features_of(net, X).astype(float), features_of(net, A).astype(float)
+    if normalize:
+        bank, queries = (f / np.linalg.norm(f, axis=1)[:, None] for f in (bank, queries))
+    distances, _ = NearestNeighbors(n_neighbors=7).fit(bank).kneighbors(queries)
+    detector = skood.KNNDetector(net, n_neighbors=7, normalize=normalize).fit(X, y)
+    np.testing.assert_allclose(detector.score_samples(A), -distances[:, -1], rtol=1e-5, atol=1e-6)
+
+
+def test_knn_in_parts_is_knn_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    queries, bank = rng.normal(size=(50, 5)), rng.normal(size=(200, 5))
+    whole = knn.kth_distances(queries, bank, 3), knn.largest_products(queries, bank, 3)
+    monkeypatch.setattr(knn, "_PRODUCT_BYTES", 8 * 200 * 7)  # 7 queries at a time
+    np.testing.assert_allclose(knn.kth_distances(queries, bank, 3), whole[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        np.sort(knn.largest_products(queries, bank, 3)), np.sort(whole[1]), rtol=1e-12
+    )
+
+
+def test_mahalanobis_is_that_of_scikit_learn(table):
+    X, y, A = table
+    means = np.stack([X[y == c].mean(axis=0, dtype=float) for c in range(3)])
+    covariance = EmpiricalCovariance(assume_centered=True).fit(X - means[y])
+    expected = np.min([
+        EmpiricalCovariance.mahalanobis(_centred(covariance, mean), A) for mean in means
+    ], axis=0)
+    detector = skood.MahalanobisDetector(Identity(4, 3)).fit(X, y)
+    np.testing.assert_allclose(detector.score_samples(A), -expected, rtol=1e-5)
+
+
+def _centred(covariance, mean):
+    covariance.location_ = mean
+    return covariance
+
+
+class Identity(nn.Module):
+    """A network whose features are its inputs."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.head = nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x):
+        return self.head(x)
+
+
+def test_grad_norm_is_the_length_of_the_gradient(table, net):
+    X, y, A = table
+    exact, expected = deepcopy(net).double().requires_grad_(), []
+    for x in torch.from_numpy(A).double():
+        loss = -torch.log_softmax(exact(x[None]), 1).sum()
+        expected.append(torch.autograd.grad(loss, exact.head.weight)[0].abs().sum().item())
+    detector = skood.GradNormDetector(exact, dtype="float64").fit(X.astype(float), y)
+    np.testing.assert_allclose(detector.score_samples(A), expected, rtol=1e-10)
+
+
+def test_a_score_of_ones_own_sees_logits_and_features(table, net):
+    X, y, A = table
+
+    def score(logits, features):
+        return logits[:, 0] + features.sum(axis=1)
+
+    detector = skood.ScoreDetector(net, score=score).fit(X, y)
+    expected = score(net(torch.from_numpy(A)).detach().numpy(), features_of(net, A))
+    np.testing.assert_allclose(detector.score_samples(A), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"score must return one number a row, shape \(150,\)"):
+        skood.ScoreDetector(net, score=lambda logits, features: features).fit(X, y)
+
+
+def test_the_output_of_a_layer_by_name(table, net):
+    X, y, A = table
+    by_name = skood.KNNDetector(net, feature_layer="hidden").fit(X, y)
+    np.testing.assert_array_equal(
+        by_name.score_samples(A), skood.KNNDetector(net).fit(X, y).score_samples(A)
+    )
+    first = skood.KNNDetector(net, feature_layer="hidden.0").fit(X, y)
+    assert (first.score_samples(A) != by_name.score_samples(A)).any()
+    with pytest.raises(ValueError, match="'hiden' is no layer of module"):
+        skood.KNNDetector(net, feature_layer="hiden").fit(X, y)
+
+
+# ---- where the network comes from
+
+
+def test_a_trained_network_is_read_and_left_as_it_was(table, net):
+    X, y, _ = table
+    own = MLP((4,), 3, dropout=0.5).train()
+    before = {name: value.clone() for name, value in own.state_dict().items()}
+    for make in make_reading().values():
+        detector = make.set_params(estimator=own)
+        layer = detector.get_params().get("feature_layer")
+        detector.fit(X, y).score_samples(X)
+        assert detector.module_ is own, layer
+    assert all(module.training for module in own.modules())
+    assert all(p.requires_grad and p.grad is None for p in own.parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in own.modules())
+    assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
+
+
+class Normalising(nn.Module):
+    def __init__(self, input_shape=(4,), n_outputs=3):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(input_shape[0])
+        self.body = nn.Linear(input_shape[0], 8)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.head(self.body(self.norm(x)).relu())
+
+
+@pytest.mark.parametrize("name", make_reading())
+def test_batch_mates_and_training_mode_make_no_difference(table, name):
+    X, y, A = table
+    own = Normalising().train()
+    detector = make_reading()[name].set_params(estimator=own)
+    if "feature_layer" in detector.get_params():
+        detector.set_params(feature_layer=None)
+    scores = detector.fit(X, y).score_samples(A)
+    alone = np.concatenate([detector.score_samples(row[None]) for row in A[:9]])
+    np.testing.assert_allclose(alone, scores[:9], rtol=1e-7)
+    assert own.norm.num_batches_tracked == 0
+
+
+def test_a_detector_is_fitted_and_a_frozen_one_is_read(table):
+    X, y, A = table
+    energy = skood.EnergyExposureDetector(max_epochs=2, random_state=0)
+    fitted = skood.MSPDetector(energy).fit(X, y, X_aux=(A,))
+    assert not hasattr(energy, "module_")
+    assert len(fitted.history_) == fitted.n_iter_ == 4
+    frozen = FrozenEstimator(clone(energy).fit(X, y, X_aux=(A,)))
+    read = skood.MSPDetector(frozen).fit(X)
+    assert read.module_ is frozen.estimator.module_
+    np.testing.assert_array_equal(read.score_samples(A), fitted.score_samples(A))
+    np.testing.assert_array_equal(read.predict_class(A), frozen.estimator.predict_class(A))
+    with pytest.raises(ValueError, match="y has the classes .* was trained with"):
+        skood.MSPDetector(frozen).fit(X, y + 1)
+
+
+def test_an_outliers_class_is_not_among_those_read(table):
+    X, y, A = table
+    ntom = FrozenEstimator(skood.NTOMDetector(max_epochs=2, random_state=0).fit(X, y, X_aux=(A,)))
+    detector = skood.MaxLogitDetector(ntom).fit(X, y)
+    logits = detector.module_(torch.from_numpy(A)).numpy()
+    assert logits.shape == (100, 4)
+    np.testing.assert_array_equal(detector.score_samples(A), logits[:, :3].max(axis=1))
+
+
+def test_a_skorch_net_is_fitted_on_the_labels_positions(table):
+    X, y, A = table
+    skorch_net = NeuralNetClassifier(
+        MLP, module__input_shape=(4,), module__n_outputs=3, criterion=nn.CrossEntropyLoss,
+        max_epochs=3, verbose=0,
+    )
+    names = np.array(["ant", "bee", "cat"])[y]
+    detector = skood.KNNDetector(skorch_net, n_neighbors=5).fit(X, names)
+    assert detector.n_iter_ == 3 and set(detector.predict_class(X)) <= set(names)
+    frozen = FrozenEstimator(clone(skorch_net).fit(X, y))
+    assert skood.KNNDetector(frozen).fit(X, y).module_ is frozen.estimator.module_
+    with pytest.raises(ValueError, match="learns from labels, and there are none"):
+        skood.KNNDetector(skorch_net).fit(X)
+
+
+def test_labels_that_are_strings_or_have_gaps_are_the_positions(table, net):
+    X, y, A = table
+    plain = skood.MahalanobisDetector(net).fit(X, y).score_samples(A)
+    for labels in (y * 3 + 2, np.array(["a", "b", "c"])[y]):
+        again = skood.MahalanobisDetector(net).fit(X, labels)
+        np.testing.assert_array_equal(again.score_samples(A), plain)
+        assert set(again.predict_class(A)) <= set(labels)
+
+
+def test_without_labels_the_networks_own_predictions_are_the_classes(table, net):
+    X, _, A = table
+    predicted = net(torch.from_numpy(X)).argmax(1).numpy()
+    np.testing.assert_array_equal(
+        skood.MahalanobisDetector(net).fit(X).score_samples(A),
+        skood.MahalanobisDetector(net).fit(X, predicted).score_samples(A),
+    )
+
+
+@pytest.mark.parametrize("name", make_reading())
+def test_without_labels_or_network_outliers_are_told_from_X(name):
+    """Outliers that no synthetic one was drawn from."""
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(400, 2)) * 0.3 + 1, rng.normal(size=(200, 2)) * 0.3 + 1
+    far = rng.normal(size=(200, 2)) * 0.3 + [-2.0, 2.5]
+    detector = make_reading()[name].set_params(estimator=Classifier(random_state=0))
+    with pytest.warns(UserWarning, match="none were given"):
+        detector.fit(X)
+    truth = np.repeat([1, 0], 200)
+    found = roc_auc_score(truth, detector.score_samples(np.concatenate([new, far])))
+    assert found > 0.9
+
+
+@pytest.mark.parametrize(("estimator", "error", "match"), [
+    (MLP((4,), 5), ValueError, "estimator has 5 outputs, but y has 3 classes"),
+    (FrozenEstimator(skood.MSPDetector()), ValueError, "frozen MSPDetector is not fitted"),
+    (skood.OutlierExposureDetector(dtype="float64"), ValueError, "pass dtype='float64'"),
+    (NearestNeighbors(), TypeError, "estimator must be None, a detector of skood"),
+    ("resnet", ValueError, "'estimator' parameter"),
+])
+def test_what_is_no_network_for_these_data_is_refused(table, estimator, error, match):
+    X, y, _ = table
+    detector = skood.EnergyDetector(estimator)
+    with pytest.raises(error, match=match):
+        detector.fit(X, y)
+    assert not hasattr(detector, "module_")
+
+
+def test_a_softmax_at_the_end_is_pointed_out(table, net):
+    X, y, _ = table
+    with pytest.warns(UserWarning, match="seems to end in a softmax"):
+        skood.EnergyDetector(nn.Sequential(net, nn.Softmax(1))).fit(X, y)
+
+
+# ---- one pass
+
+
+def counted(net):
+    calls = []
+    net.register_forward_hook(lambda module, args, out: calls.append(len(args[0])))
+    return calls
+
+
+def test_many_scores_of_one_network_are_one_pass(table, net):
+    X, y, A = table
+    own = MLP((4,), 3)
+    own.load_state_dict(net.state_dict())
+    detectors = [d.set_params(estimator=own).fit(X, y) for d in make_reading().values()]
+    alone = [detector.score_samples(A) for detector in detectors]
+    calls = counted(own)
+    together = skood.score_many(detectors, A)
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+    shared = [d for d in detectors if d._reading() is not None]
+    calls.clear()
+    skood.score_many([d for d in shared if d._reading().layer is None], A)
+    once = sum(calls)
+    calls.clear()
+    skood.KNNDetector.score_samples(detectors[list(make_reading()).index("KNN")], A)
+    assert once == sum(calls)
+
+
+def test_detectors_of_other_networks_are_asked_themselves(table, net):
+    X, y, A = table
+    trained = skood.OutlierExposureDetector(max_epochs=1, random_state=0).fit(X, y, X_aux=(A,))
+    detectors = [skood.MSPDetector(net).fit(X, y), trained, skood.EnergyDetector().fit(X, y)]
+    for one, detector in zip(skood.score_many(detectors, A), detectors, strict=True):
+        np.testing.assert_array_equal(one, detector.score_samples(A))
+
+
+def test_a_search_with_a_memory_runs_the_network_once_for_each_fold(table, net, tmp_path):
+    X, y, A = table
+    search = GridSearchCV(
+        skood.KNNDetector(Counting(net), memory=str(tmp_path)), {"n_neighbors": [1, 5, 20]},
+        scoring=OODScorer(A), refit="auroc", cv=StratifiedKFold(2),
+    )
+    Counting.n_rows = 0
+    search.fit(X, y)
+    first = Counting.n_rows
+    plain = clone(search).set_params(estimator__memory=None)
+    Counting.n_rows = 0
+    plain.fit(X, y)
+    np.testing.assert_array_equal(
+        search.cv_results_["mean_test_auroc"], plain.cv_results_["mean_test_auroc"]
+    )
+    assert first < Counting.n_rows / 2
+    with torch.no_grad():  # other weights are another network
+        search.estimator.estimator.net.head.weight.mul_(2)
+    Counting.n_rows = 0
+    search.fit(X, y)
+    assert Counting.n_rows > 0
+
+
+class Counting(nn.Module):
+    n_rows = 0
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = deepcopy(net)
+
+    def forward(self, x):
+        Counting.n_rows += len(x)
+        return self.net(x)
+
+
+# ---- fitted again, stored, shared
+
+
+@pytest.mark.parametrize("name", make_reading())
+def test_a_stored_detector_scores_as_before(table, tmp_path, name):
+    X, y, A = table
+    detector = make_reading()[name].fit(X, y)
+    joblib.dump(detector, tmp_path / "detector.joblib")
+    loaded = joblib.load(tmp_path / "detector.joblib", mmap_mode="r")
+    np.testing.assert_array_equal(loaded.score_samples(A), detector.score_samples(A))
+    np.testing.assert_array_equal(loaded.predict(A), detector.predict(A))
+    np.testing.assert_array_equal(loaded.predict_proba(A), detector.predict_proba(A))
+
+
+@pytest.mark.parametrize("name", make_reading())
+def test_fitting_again_is_fitting_anew(table, name):
+    X, y, A = table
+    again = make_reading()[name].set_params(random_state=0)
+    if again.estimator is None:
+        again.set_params(estimator=Classifier(max_epochs=2, random_state=0))
+    anew = clone(again).fit(X, y)
+    again.fit(X[:40, :2], y[:40] % 2).fit(X, y)
+    np.testing.assert_array_equal(again.score_samples(A), anew.score_samples(A))
+    assert vars(again).keys() == vars(anew).keys()
+
+
+def test_two_detectors_on_one_network_do_not_disturb_each_other(table, net):
+    X, y, A = table
+    first = skood.KNNDetector(net).fit(X, y)
+    before = first.score_samples(A)
+    second = skood.ViMDetector(net).fit(X[:60], y[:60])
+    np.testing.assert_array_equal(first.score_samples(A), before)
+    assert not np.array_equal(second.score_samples(A), before)
+
+
+# ---- features that peers stumble over
+
+
+@pytest.mark.parametrize("name", make_reading())
+@pytest.mark.parametrize("kind", ["constant", "rank-deficient", "fewer rows than features"])
+def test_scores_of_degenerate_features_are_finite(name, kind):
+    rng = np.random.default_rng(0)
+    n = 20 if kind == "fewer rows than features" else 200
+    X, y = rng.normal(size=(n, 6)).astype(np.float32), np.arange(n) % 3
+    X += 3 * np.eye(3, 6, dtype=np.float32)[y]
+    if kind == "constant":
+        X[:, 3:] = 1.0
+    if kind == "rank-deficient":
+        X[:, 3:] = X[:, :3]
+    detector = make_reading()[name].set_params(estimator=Wide())
+    if "feature_layer" in detector.get_params():
+        detector.set_params(feature_layer=None)
+    detector.fit(X, y)
+    new = np.concatenate([X[:5], rng.normal(size=(5, 6)).astype(np.float32) * 5])
+    assert np.isfinite(detector.score_samples(new)).all()
+
+
+class Wide(nn.Module):
+    """Features in plenty, of few inputs; some never fire."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.body, self.head = nn.Linear(6, 64), nn.Linear(64, 3)
+        for layer in (self.body, self.head):
+            layer.weight.data = torch.randn(layer.weight.shape, generator=generator)
+        self.body.bias.data = torch.where(torch.arange(64) < 16, -100.0, 0.0)
+
+    def forward(self, x):
+        return self.head(self.body(x).relu())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_distances_do_not_depend_on_the_scale_of_features(scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 4)), np.arange(200) % 3
+    A = rng.normal(size=(50, 4)) * 3
+    for Detector in (skood.MahalanobisDetector, skood.RMDSDetector):
+        plain, scaled = (
+            Detector(Identity(4, 3).double(), dtype="float64").fit(X * s, y).score_samples(A * s)
+            for s in (1, scale)
+        )
+        np.testing.assert_allclose(scaled, plain, rtol=1e-8)
+
+
+def test_half_precision_changes_little(table, net):
+    X, y, A = table
+    for name, detector in make_reading().items():
+        if "layer" in str(detector) or name in ("KNN-defaults", "MSP-defaults"):
+            continue
+        detector.set_params(estimator=net)
+        exact, rough = (
+            clone(detector).set_params(precision=p, estimator=net).fit(X, y).score_samples(A)
+            for p in ("float32", "bf16")
+        )
+        assert np.corrcoef(exact.argsort().argsort(), rough.argsort().argsort())[0, 1] > 0.97, name

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ._dropout import CheapDropout
 from ._images import (
     NormalizedImageNet,
     check_count,
@@ -22,7 +23,7 @@ class _Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(4 * growth)
         self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
         self.relu = nn.ReLU(inplace=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = CheapDropout(dropout)
 
     def forward(self, x):
         out = self.dropout(self.conv1(self.relu(self.bn1(x))))
@@ -48,7 +49,7 @@ class _Transition(nn.Module):
         self.bn1 = nn.BatchNorm2d(n_in)
         self.conv1 = nn.Conv2d(n_in, n_out, 1, bias=False)
         self.relu = nn.ReLU(inplace=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = CheapDropout(dropout)
         self.pool = nn.AvgPool2d(2)
 
     def forward(self, x):

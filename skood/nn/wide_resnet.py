@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ._dropout import CheapDropout
 from ._images import (
     NormalizedImageNet,
     check_count,
@@ -21,7 +22,7 @@ class _PreactivationBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(n_out)
         self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
         self.relu = nn.ReLU(inplace=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = CheapDropout(dropout)
         if n_in == n_out:
             self.convShortcut = None
         else:

@@ -9,6 +9,7 @@ from .kl_matching import KLMatchingDetector
 from .knn import KNNDetector
 from .logits import EnergyDetector, GENDetector, MaxLogitDetector, MSPDetector
 from .mahalanobis import MahalanobisDetector, RMDSDetector
+from .many import score_many
 from .nci import NCIDetector
 from .nnguide import NNGuideDetector
 from .odin import ODINDetector
@@ -39,4 +40,5 @@ __all__ = [
     "SHEDetector",
     "ScoreDetector",
     "ViMDetector",
+    "score_many",
 ]

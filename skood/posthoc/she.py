@@ -60,6 +60,8 @@ class SHEDetector(BasePostHocDetector):
     The mean is that of the training rows of a class that the network classifies correctly; where
     there are none, of all its rows; and for classes without rows, of all rows.
 
+    Without labels the network has one output, the log-odds of X, and the score is that output.
+
     References
     ----------
     .. [1] J. Zhang et al., "Out-of-Distribution Detection based on In-Distribution Data Patterns
@@ -76,6 +78,8 @@ class SHEDetector(BasePostHocDetector):
     >>> detector.score_samples(X).shape
     (200,)
     """
+
+    _compares_classes = True
 
     def __init__(
         self,
