@@ -18,8 +18,9 @@ from torch import nn
 
 import skood
 from skood.model_selection import OODScorer
-from skood.nn import MLP
+from skood.nn import MLP, SmallResNet, forward_layer
 from skood.posthoc import Classifier, knn
+from skood.robustness import evaluate_robustness
 
 from .instances import make_reading
 
@@ -531,3 +532,48 @@ def test_half_precision_changes_little(table, net):
             for p in ("float32", "bf16")
         )
         assert np.corrcoef(exact.argsort().argsort(), rough.argsort().argsort())[0, 1] > 0.97, name
+
+
+# ---- images, attacks
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Return 8-bit images of two classes and a small trained network."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=64)
+    X = rng.integers(0, 120, size=(64, 3, 8, 8)) + 100 * y[:, None, None, None]
+    X = X.astype(np.uint8)
+    return X, y, Classifier(SmallResNet, max_epochs=3, random_state=0).fit(X, y).module_
+
+
+@pytest.mark.parametrize("name", make_reading())
+def test_images_are_read_by_their_features(images, name):
+    X, y, own = images
+    detector = make_reading()[name].set_params(estimator=own)
+    if "feature_layer" in detector.get_params():
+        detector.set_params(feature_layer="stages.0")
+    scores = detector.fit(X, y).score_samples(X)
+    as_floats = detector.score_samples(X.astype(np.float32) / 255)
+    np.testing.assert_allclose(as_floats, scores, rtol=1e-5, atol=1e-6)
+    assert np.ptp(scores) > 0
+
+
+def test_the_maps_of_a_layer_are_averaged():
+    own = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    x = torch.randn(5, 3, 8, 8)
+    logits, features = forward_layer(own, x, "1")
+    assert torch.equal(logits, own(x))
+    torch.testing.assert_close(features, own[:2](x).mean((2, 3)))
+
+
+def test_scores_of_logits_are_attacked_and_others_say_what_to_do(table, net):
+    X, y, A = table
+    options = {"attacks": ("linf",), "eps": 0.5, "step_size": 0.1, "n_steps": 3, "bounds": None}
+    for Detector in (skood.MSPDetector, skood.EnergyDetector, skood.GENDetector):
+        report = evaluate_robustness(Detector(net).fit(X, y), X, {"far": A}, **options)
+        assert np.isfinite(report.auroc).all()
+    with pytest.raises(TypeError, match="no differentiable score of its own; pass objective="):
+        evaluate_robustness(skood.KNNDetector(net).fit(X, y), X, {"far": A}, **options)
