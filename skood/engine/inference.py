@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..nn.tap import forward_features, forward_layer
+from ..nn.tap import Layers, forward_features, forward_layer, forward_layers
 from .frozen import shadow
 from .inputs import rows, to_input
 from .precision import forward
@@ -118,9 +118,9 @@ def predict_features(module, X, dtype, precision="float32", layer=None):
     ----------
     module, X, dtype, precision
         As for ``predict_logits``.
-    layer : str or None
-        Whose output, its maps averaged, is to be the features. None: the input of the Linear layer
-        that is called last.
+    layer : str, Layers or None
+        Whose output, its maps averaged, is to be the features; of several layers, summaries side by
+        side. None: the input of the Linear layer that is called last.
 
     Returns
     -------
@@ -128,11 +128,18 @@ def predict_features(module, X, dtype, precision="float32", layer=None):
     features : ndarray of shape (n, d)
     """
     module = in_eval_mode(module)
-    compute = (
-        partial(forward_features, module) if layer is None
-        else partial(forward_layer, module, name=layer)
-    )
+    if layer is None:
+        compute = partial(forward_features, module)
+    elif isinstance(layer, Layers):
+        compute = partial(_side_by_side, module, layers=layer)
+    else:
+        compute = partial(forward_layer, module, name=layer)
     return predict(compute, X, dtype, precision, device_of(module))
+
+
+def _side_by_side(module, x, layers):
+    logits, summaries = forward_layers(module, x, layers)
+    return logits, torch.cat(summaries, dim=1)
 
 
 def predict(compute, X, dtype, precision, device):

@@ -29,21 +29,27 @@ class LastCall:
 
 
 class LastOutput:
-    """Forward hook that remembers what a layer returned to this thread."""
+    """Forward hook that remembers what a layer returned to this thread, or what is made of it.
 
-    def __init__(self):
-        self.thread = threading.get_ident()
+    Parameters
+    ----------
+    read : callable, default=None
+        ``read(layer, output)`` returns what to remember; None: the output.
+    """
+
+    def __init__(self, read=None):
+        self.thread, self.read = threading.get_ident(), read
         self.output = None
 
     def __call__(self, layer, args, output):
         if threading.get_ident() == self.thread:
-            self.output = output
+            self.output = output if self.read is None else self.read(layer, output)
 
 
 @contextmanager
-def recording_output(layer):
+def recording_output(layer, read=None):
     """Yield a `LastOutput` that listens to one layer until the block is left."""
-    last = LastOutput()
+    last = LastOutput(read)
     with _HOOK_LOCK:
         handle = layer.register_forward_hook(last)
     try:

@@ -1,5 +1,10 @@
 """Read and widen the last Linear layer of any net, leaving no trace on it."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
@@ -198,14 +203,118 @@ def forward_layer(module, x, name):
     with recording_output(_named_layer(module, name, "layer")) as last:
         logits = module(x)
     _check_logits(logits, x)
+    _check_output(last.output, x, name)
     out = last.output
+    return logits, out.flatten(2).mean(2) if out.ndim > 2 else out
+
+
+def _check_output(out, x, name):
     if not isinstance(out, torch.Tensor) or out.ndim < 2 or len(out) != len(x):
         came = f"shape {tuple(out.shape)}" if isinstance(out, torch.Tensor) else type(out).__name__
         raise ValueError(
             f"layer {name!r} must return a tensor with one row for each of the {len(x)} rows of x; "
             f"it returned {came}."
         )
-    return logits, out.flatten(2).mean(2) if out.ndim > 2 else out
+
+
+class Layers(NamedTuple):
+    """Several layers, and what is to be known of each.
+
+    Attributes
+    ----------
+    names : tuple of str
+        As in ``module.named_modules()``.
+    summary : callable
+        ``summary(maps)``, of a tensor of shape (n, d, n_positions), returns one of shape (n, m).
+    """
+
+    names: tuple
+    summary: Callable
+
+
+def forward_layers(module, x, layers):
+    """Run a net once and return its logits and a summary of what each of several layers returned.
+
+    A summary is made as soon as its layer returns: no maps are kept, and what the net does to them
+    in place afterwards (``nn.ReLU(inplace=True)``) makes no difference.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Net that returns logits of shape (n, K).
+    x : tensor of shape (n, *input_shape)
+        Rows that the net accepts.
+    layers : Layers
+        Of a layer that is called several times the last call counts.
+
+    Returns
+    -------
+    logits : tensor of shape (n, K)
+        What the net returned.
+    summaries : list of tensors of shape (n, m)
+        In the order of ``layers.names``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, if it was not called, or if it does not return one tensor with a
+        row for each row of `x`.
+
+    See Also
+    --------
+    forward_layer : The output of one layer.
+    """
+    with ExitStack() as stack:
+        lasts = [
+            stack.enter_context(recording_output(
+                _named_layer(module, name, "layers"), partial(_summarise, x, layers.summary, name)
+            ))
+            for name in layers.names
+        ]
+        logits = module(x)
+    _check_logits(logits, x)
+    for name, last in zip(layers.names, lasts, strict=True):
+        if last.output is None:
+            raise ValueError(f"layers holds {name!r}, which module(x) never calls.")
+    return logits, [last.output for last in lasts]
+
+
+def _summarise(x, summary, name, layer, output):
+    _check_output(output, x, name)
+    # A Linear has its units last, behind the positions, if any.
+    maps = output.movedim(-1, 1) if isinstance(layer, nn.Linear) else output
+    return summary(maps.reshape(*maps.shape[:2], -1))
+
+
+def inner_layers(module, x):
+    """Return the names of the convolutions and Linear layers that a net calls before its head.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Net that returns logits of shape (n, K) and ends in a Linear layer.
+    x : tensor of shape (n, *input_shape)
+        A few rows that the net accepts; two are enough.
+
+    Returns
+    -------
+    list of str
+        In the order of ``module.named_modules()``.
+
+    See Also
+    --------
+    find_head : What counts as the head.
+    """
+    _, head = find_head(module, x)
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    layers = {
+        name: layer for name, layer in module.named_modules()
+        if isinstance(layer, kinds) and layer is not head
+    }
+    with undisturbed_eval(module, x), ExitStack() as stack:
+        lasts = {n: stack.enter_context(recording_output(layer)) for n, layer in layers.items()}
+        module(x)
+    return [name for name, last in lasts.items() if last.output is not None]
 
 
 def _named_layer(module, name, parameter="head_name"):

@@ -5,6 +5,8 @@ from .classifier import Classifier
 from .dice import DICEDetector
 from .fdbd import FDBDDetector
 from .grad_norm import GradNormDetector
+from .gram import GramDetector
+from .grood import GROODDetector
 from .kl_matching import KLMatchingDetector
 from .knn import KNNDetector
 from .logits import EnergyDetector, GENDetector, MaxLogitDetector, MSPDetector
@@ -24,7 +26,9 @@ __all__ = [
     "EnergyDetector",
     "FDBDDetector",
     "GENDetector",
+    "GROODDetector",
     "GradNormDetector",
+    "GramDetector",
     "KLMatchingDetector",
     "KNNDetector",
     "MSPDetector",

@@ -1,0 +1,395 @@
+"""Gram matrices of the layers, against the ranges that they have on the training rows."""
+
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..engine.inference import device_of, in_eval_mode
+from ..engine.inputs import rows, to_input
+from ..nn.tap import Layers, forward_layers, inner_layers
+from .base import _N_EXAMPLE, BasePostHocDetector, Reading, _warn_of_probabilities
+
+_SUMS_BYTES = 2**26  # of the row sums that are held at a time
+_PART_BYTES = 2**20  # of those that are compared at a time, to stay in cache
+# The smallest unit, as a share of the largest bound of its layer and power: a bound of 0, of a unit
+# that never fires, is none. The released code adds this number to all bounds instead.
+_LEAST_BOUND = 1e-6
+_SAME = 1e-6  # relative difference up to which a sum is that of the training row at the bound
+
+
+class GramDetector(BasePostHocDetector):
+    """Minus how far the layers' Gram matrices leave the ranges of the predicted class.
+
+    Parameters
+    ----------
+    estimator : None, estimator or torch.nn.Module, default=None
+        The network to read. A trained ``nn.Module`` that returns logits is used as it is and not
+        changed (whoever trains it further fits this anew); a detector of skood or a skorch net is
+        cloned and fitted, unless wrapped in scikit-learn's ``FrozenEstimator``. None: a small
+        network is trained, `skood.posthoc.Classifier`; without labels to tell X from synthetic
+        outliers.
+    layers : list of str, default=None
+        Names of the layers whose outputs to read, as in ``module.named_modules()``. None: all
+        convolutions and Linear layers that are called, except the head.
+    powers : tuple of int, default=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+        The powers p, each at least 1.
+    contamination : float, default=0.05
+        Share of the training samples below the threshold ``offset_``, in (0, 0.5], each scored by
+        the ranges of the others.
+    dtype : {"float32", "float64", "int64"}, default="float32"
+        What the network receives; "int64" for token ids.
+    precision : {"float32", "bf16"}, default="float32"
+        ``"bf16"`` runs the network in bfloat16; scores are computed in float64 either way.
+    memory : None, str or joblib.Memory, default=None
+        Where to keep what the network said of the rows it has seen, so that a search over the
+        parameters of this detector runs it once. It is known by its weights.
+    device : str, default="cpu"
+        Where the default network is trained; a network of yours stays where it is.
+    random_state : int, RandomState or None, default=None
+        Seeds the default network.
+
+    Attributes
+    ----------
+    layers_ : list of str
+        The layers that are read.
+    module_ : torch.nn.Module
+        The network that is read.
+    offset_ : float
+        Threshold on ``score_samples``.
+    classes_ : ndarray of shape (n_classes,) or None
+        Sorted class labels; None where none are known.
+    history_ : list of dict
+        That of the training, where there was one.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Columns of a table, channels of an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X had them.
+    input_shape_ : tuple of int
+        Shape of a sample.
+
+    See Also
+    --------
+    MahalanobisDetector : Reads one layer, by its means and covariance.
+
+    Notes
+    -----
+    With the maps ``F`` (channels x positions) of a layer l, of a Linear layer one position, ``S`` =
+    ``G 1`` is the vector of row sums of ``G = F^p (F^p)'``, powers elementwise, and ``s = sign(S)
+    |S|^(1/p)``. Where the training rows of the predicted class have ``s`` from ``low`` to ``high``,
+    the deviation is ::
+
+        delta_l = sum_p sum_channels (low - s)_+ / |low| + (s - high)_+ / |high|
+
+    and the score ``-sum_l delta_l / E[delta_l]``. Deviations are in units of the bound: the score
+    does not depend on the scale of a layer, but on where its 0 is.
+
+    As the released code does, and unlike the paper's formula, it is the row sums and not the
+    entries that are compared: one number for each channel, for which no Gram matrix is made.
+
+    The paper takes ``E[delta_l]`` over validation data. Here each training row deviates from the
+    ranges of the other rows of its class, which only a row with the least or largest ``s`` does:
+    from the two least and largest of each class all such deviations follow, and no row has to be
+    held out. So it is for `offset_` and wherever a row has an ``s`` that is a bound, which is then
+    its own: otherwise no training row would deviate at all. The released code divides the deviation
+    by the largest class probability besides, which the formula does not, and adds 1e-6 to the
+    bounds that it divides by; here these count as 1e-6 of the largest of their layer and power at
+    least, so that no scale matters.
+
+    Kept are six numbers for each class, channel and power. A class that is predicted for less than
+    two training rows has the ranges of all of them. Labels are not read; without labels the network
+    has one class.
+
+    References
+    ----------
+    .. [1] C. S. Sastry and S. Oore, "Detecting Out-of-Distribution Examples with Gram Matrices",
+       ICML 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skood import GramDetector
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(2, size=200)
+    >>> X = rng.normal(size=(200, 2)) * 0.3 + 2 * y[:, None]
+    >>> detector = GramDetector(random_state=0).fit(X, y)
+    >>> detector.layers_
+    ['hidden.0', 'hidden.2']
+    >>> detector.predict([[0.0, 0.0], [1.0, 1.0]])
+    array([ 1, -1])
+    """
+
+    _parameter_constraints = {
+        **BasePostHocDetector._parameter_constraints,
+        "layers": [None, list, tuple],
+        "powers": [list, tuple],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        layers=None,
+        powers=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+        contamination=0.05,
+        dtype="float32",
+        precision="float32",
+        memory=None,
+        device="cpu",
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.layers = layers
+        self.powers = powers
+        self.contamination = contamination
+        self.dtype = dtype
+        self.precision = precision
+        self.memory = memory
+        self.device = device
+        self.random_state = random_state
+
+    def _reading(self):
+        layers = Layers(tuple(self.layers_), GramSums(tuple(self.powers)))
+        return Reading(self.dtype, self.precision, True, layers)
+
+    # ---- the fit
+
+    def _fit_score(self, data):
+        self._check_powers()
+        self._look_at_layers(data.x_in)
+        predicted, least, largest = self._extremes(data.x_in)
+        floor = self._smallest_units(least, largest)
+        self._low, self._high = least.bounds(floor), largest.bounds(floor)
+        deviations = sum(
+            each.left_out(predicted, self._layer_of, floor) for each in (least, largest)
+        )
+        expected = deviations.mean(axis=0)
+        # A layer in which no row differs from all others: nothing is known of its unit.
+        self._expected = np.where(expected > 0, expected, 1.0)
+        self._set_threshold(self._finite(-(deviations / self._expected).sum(axis=1)))
+
+    def _check_powers(self):
+        whole = all(isinstance(p, Integral) and not isinstance(p, bool) for p in self.powers)
+        if not whole or not len(self.powers) or min(self.powers) < 1:
+            raise ValueError(f"powers must be integers of at least 1, got {self.powers!r}.")
+
+    def _look_at_layers(self, X):
+        """Set the names of the layers and to which layer, and which power of it, sums belong."""
+        module = in_eval_mode(self.module_)
+        example = to_input(rows(X, slice(_N_EXAMPLE)), self.dtype).to(device_of(module))
+        self.layers_ = self._names(module, example)
+        with torch.no_grad():
+            _, sums = forward_layers(module, example, self._reading().layer)
+        widths, n_powers = np.array([each.shape[1] for each in sums]), len(self.powers)
+        self._starts = np.cumsum(widths) - widths
+        self._layer_of = np.repeat(np.arange(len(widths)), widths)
+        self._part_of = np.repeat(
+            np.arange(len(widths) * n_powers), np.repeat(widths // n_powers, n_powers)
+        )
+
+    def _names(self, module, example):
+        if self.layers is not None and not len(self.layers):
+            raise ValueError("layers is empty: name at least one, or pass None.")
+        names = inner_layers(module, example) if self.layers is None else list(self.layers)
+        if not names:
+            raise ValueError(
+                "estimator calls no convolution or Linear layer before its head: pass layers, the "
+                "names of those to read."
+            )
+        return names
+
+    def _extremes(self, X):
+        """Return what is predicted and, of each class, the least sums and the largest, negated."""
+        shape = self._n_read, len(self._layer_of)
+        least, largest, outputs, sizes = Extremes(shape), Extremes(shape), [], []
+        for part in self._blocks(len(X), _SUMS_BYTES):
+            logits, sums = self._read(X[part])
+            outputs.append(logits)
+            sizes.append(np.abs(sums).max(axis=1))
+            least.add(sums, logits.argmax(axis=1), part.start)
+            largest.add(-sums, logits.argmax(axis=1), part.start)
+        self._finite(np.concatenate(sizes))
+        logits = np.concatenate(outputs)
+        _warn_of_probabilities(logits)
+        return logits.argmax(axis=1), least, largest
+
+    def _smallest_units(self, least, largest):
+        largest = np.maximum(least.size(), largest.size())
+        of_parts = np.zeros(self._part_of[-1] + 1)
+        np.maximum.at(of_parts, self._part_of, largest)
+        # Where all is 0, any unit will do.
+        return np.where(of_parts > 0, _LEAST_BOUND * of_parts, 1.0)[self._part_of]
+
+    # ---- scores
+
+    def _blocks(self, n, n_bytes):
+        size = max(1, n_bytes // (8 * len(self._layer_of)))
+        return [slice(start, start + size) for start in range(0, n, size)]
+
+    def _predict_scores(self, X):
+        return np.concatenate([
+            self._score_rows(*self._read(X[part])) for part in self._blocks(len(X), _SUMS_BYTES)
+        ])
+
+    def _score(self, logits, sums):
+        predicted = logits.argmax(axis=1)
+        deviations = np.concatenate([
+            self._deviations(sums[part], predicted[part])
+            for part in self._blocks(len(sums), _PART_BYTES)
+        ])
+        return -(deviations / self._expected).sum(axis=1)
+
+    def _deviations(self, sums, predicted):
+        """Return how far the sums of each row are outside the ranges, of shape (n, n_layers)."""
+        excess = self._low.shortfall(sums, predicted) + self._high.shortfall(-sums, predicted)
+        return np.add.reduceat(excess, self._starts, axis=1)
+
+
+class GramSums(NamedTuple):
+    """The summary of a layer: signed roots of the row sums of its Gram matrices.
+
+    Attributes
+    ----------
+    powers : tuple of int
+    """
+
+    powers: tuple
+
+    def __call__(self, maps):
+        """Return the sums, of shape (n, n_powers * d), of maps of shape (n, d, n_positions).
+
+        Of (F / c)^p they are computed, c the largest entry, and multiplied by c^2: a tenth power of
+        activations would be too large for the dtype.
+        """
+        exact = maps.double()
+        scale = exact.abs().amax(dim=(1, 2), keepdim=True)
+        exact = exact / torch.where(scale > 0, scale, 1.0)
+        sums, power = {}, torch.ones_like(exact)
+        for p in range(1, max(self.powers) + 1):
+            power *= exact
+            if p in self.powers:
+                # (F F') 1 = F (F' 1): no Gram matrix is made.
+                row_sums = torch.bmm(power, power.sum(dim=1)[:, :, None])[:, :, 0]
+                sums[p] = row_sums.sign() * row_sums.abs() ** (1 / p) * scale[:, 0] ** 2
+        joined = torch.cat([sums[p] for p in self.powers], dim=1)
+        return joined.to(torch.promote_types(maps.dtype, torch.float32))
+
+
+class Extremes:
+    """The two least values of each class in each column, and whose the least is.
+
+    Parameters
+    ----------
+    shape : tuple (n_classes, n_columns)
+    """
+
+    def __init__(self, shape):
+        self.first, self.second = np.full(shape, np.inf), np.full(shape, np.inf)
+        self.row = np.zeros(shape, dtype=np.int64)
+        self.counts = np.zeros(shape[0], dtype=np.int64)
+
+    def add(self, values, y, start):
+        """Take in rows of shape (n, n_columns), of the classes y, numbered from ``start``."""
+        order = np.argsort(y, kind="stable")
+        classes, starts, counts = np.unique(y[order], return_index=True, return_counts=True)
+        values = values[order].astype(np.float64)
+        first = np.minimum.reduceat(values, starts, axis=0)
+        # The first of those that have it, so that of equal ones the second least is equal too.
+        place = np.where(
+            values == np.repeat(first, counts, axis=0), np.arange(len(y))[:, None], len(y) - 1
+        )
+        place = np.minimum.reduceat(place, starts, axis=0)
+        np.put_along_axis(values, place, np.inf, axis=0)
+        second = np.minimum.reduceat(values, starts, axis=0)
+        self._merge(classes, first, second, order[place] + start)
+        self.counts[classes] += counts
+
+    def _merge(self, classes, first, second, row):
+        before = self.first[classes]
+        loser = np.maximum(before, first)
+        self.second[classes] = np.minimum(np.minimum(self.second[classes], second), loser)
+        self.row[classes] = np.where(first < before, row, self.row[classes])
+        self.first[classes] = np.minimum(before, first)
+
+    def _of_all(self):
+        """Return the two least values of all classes together, (2, n_columns), and whose."""
+        best = self.first.argmin(axis=0)[None]
+        others = self.first.copy()
+        np.put_along_axis(others, best, np.take_along_axis(self.second, best, axis=0), axis=0)
+        row = np.take_along_axis(self.row, best, axis=0)[0]
+        return np.stack([self.first.min(axis=0), others.min(axis=0)]), row
+
+    def size(self):
+        """Return the largest absolute value, of shape (n_columns,), of the least of the classes."""
+        return np.abs(self.first[self.counts > 0]).max(axis=0)
+
+    def bounds(self, floor):
+        """Return the `Bounds` of the classes; of a class of less than two rows those of all rows.
+
+        Parameters
+        ----------
+        floor : array of shape (n_columns,)
+            The smallest units.
+        """
+        both = np.stack([self.first, self.second])
+        both[:, self.counts < 2] = self._of_all()[0][:, None]
+        return Bounds(both[0], np.maximum(np.abs(both[0]), floor), short_of(*both, floor))
+
+    def left_out(self, y, layer_of, floor):
+        """Return by how much each row falls short of the other rows' least, by layers.
+
+        Parameters
+        ----------
+        y : int64 array of shape (n,)
+            The classes of all rows.
+        layer_of : int64 array of shape (n_columns,)
+        floor : array of shape (n_columns,)
+            The smallest units.
+
+        Returns
+        -------
+        ndarray of shape (n, n_layers)
+        """
+        common, (of_all, row_of_all) = self.counts >= 2, self._of_all()
+        short = short_of(self.first[common], self.second[common], floor)
+        # The bounds of all rows are there for the rows of the other classes.
+        short_of_all = np.where(common[y[row_of_all]], 0, short_of(*of_all, floor))
+        row, n_layers = np.append(self.row[common], row_of_all[None], axis=0), layer_of[-1] + 1
+        sums = np.bincount(
+            (row * n_layers + layer_of).ravel(), np.append(short, short_of_all),
+            minlength=len(y) * n_layers,
+        )
+        return sums.reshape(len(y), n_layers)
+
+
+class Bounds(NamedTuple):
+    """What the training rows of each class have at least.
+
+    Attributes
+    ----------
+    least : ndarray of shape (n_classes, n_columns)
+    unit : ndarray of shape (n_classes, n_columns)
+        That a shortfall is measured in.
+    left_out : ndarray of shape (n_classes, n_columns)
+        By how much the row that has the least falls short of the others.
+    """
+
+    least: np.ndarray
+    unit: np.ndarray
+    left_out: np.ndarray
+
+    def shortfall(self, values, y):
+        """Return by how much values, of shape (n, n_columns), are below the bounds, float64.
+
+        A value that is the bound is a training row's own, and measured by the others.
+        """
+        short = (self.least[y] - values) / self.unit[y]
+        return np.where(np.abs(short) <= _SAME, self.left_out[y], np.maximum(short, 0))
+
+
+def short_of(values, bounds, floor):
+    """Return by how much values are below bounds, in units of these, which are floored."""
+    return (bounds - values) / np.maximum(np.abs(bounds), floor)
