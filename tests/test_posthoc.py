@@ -1,5 +1,6 @@
 """Detectors that read a trained network: published numbers, identities, peers' faults."""
 
+import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -167,6 +168,23 @@ def test_knn_in_parts_is_knn_at_once(monkeypatch):
     np.testing.assert_allclose(
         np.sort(knn.largest_products(queries, bank, 3)), np.sort(whole[1]), rtol=1e-12
     )
+
+
+def test_faiss_finds_the_same_neighbours(table, net):
+    pytest.importorskip("faiss", reason="the extra 'faiss' is not installed")
+    X, y, A = table
+    scores = [
+        skood.KNNDetector(net, n_neighbors=7, engine=engine).fit(X, y).score_samples(A)
+        for engine in ("torch", "faiss")
+    ]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+
+
+def test_faiss_that_is_missing_is_said_in_fit(table, net, monkeypatch):
+    X, y, _ = table
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r"pip install 'skood\[faiss\]'"):
+        skood.KNNDetector(net, engine="faiss").fit(X, y)
 
 
 def test_mahalanobis_is_that_of_scikit_learn(table):

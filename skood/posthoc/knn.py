@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from .base import BasePostHocDetector
 from .moments import unit_rows
@@ -28,6 +28,9 @@ class KNNDetector(BasePostHocDetector):
         Which neighbour, k, at least 1. Of fewer training rows the last, with a warning.
     normalize : bool, default=True
         Whether features are divided by their length first, as in the paper.
+    engine : {"torch", "faiss"}, default="torch"
+        What searches: both are exact. ``"faiss"``, an extra (``pip install 'skood[faiss]'``), in
+        single precision.
     feature_layer : str, default=None
         Name of the layer whose output to read, as in ``module.named_modules()``; maps are averaged.
         None: the input of the last Linear layer.
@@ -99,6 +102,7 @@ class KNNDetector(BasePostHocDetector):
         **BasePostHocDetector._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "normalize": ["boolean"],
+        "engine": [StrOptions({"torch", "faiss"})],
         "feature_layer": [None, str],
     }
 
@@ -108,6 +112,7 @@ class KNNDetector(BasePostHocDetector):
         *,
         n_neighbors=50,
         normalize=True,
+        engine="torch",
         feature_layer=None,
         contamination=0.05,
         dtype="float32",
@@ -119,6 +124,7 @@ class KNNDetector(BasePostHocDetector):
         self.estimator = estimator
         self.n_neighbors = n_neighbors
         self.normalize = normalize
+        self.engine = engine
         self.feature_layer = feature_layer
         self.contamination = contamination
         self.dtype = dtype
@@ -128,6 +134,8 @@ class KNNDetector(BasePostHocDetector):
         self.random_state = random_state
 
     def _learn(self, logits, features, y_in):
+        if self.engine == "faiss":
+            _faiss()  # now, not with the first score, one is told that it is missing
         self.n_neighbors_ = min(self.n_neighbors, len(features))
         if self.n_neighbors_ < self.n_neighbors:
             warnings.warn(
@@ -137,29 +145,52 @@ class KNNDetector(BasePostHocDetector):
         self._bank = self._prepared(features)
 
     def _score(self, logits, features):
-        return -kth_distances(self._prepared(features), self._bank, self.n_neighbors_)
+        queries = self._prepared(features)
+        return -kth_distances(queries, self._bank, self.n_neighbors_, self.engine)
 
     def _prepared(self, features):
         # In the network's own precision: the bank is large.
         return unit_rows(features).astype(features.dtype) if self.normalize else features
 
 
-def kth_distances(queries, bank, k):
+def kth_distances(queries, bank, k, engine="torch"):
     """Return the distance of each query from its k-th nearest row of the bank, float64.
 
     The neighbours are found in the precision of the bank; the distance of the one that counts is
     computed anew, since of rows near each other little is left of a difference of squares.
     """
-    halves = np.einsum("nd,nd->n", bank, bank) / 2
-    distances = np.empty(len(queries))
+    search, distances = _SEARCHES[engine], np.empty(len(queries))
     for part in _parts(len(queries), bank):
-        nearness = torch.from_numpy(queries[part]) @ torch.from_numpy(bank).T
-        nearness -= torch.from_numpy(halves)
-        nearest = nearness.topk(k, dim=1, sorted=False)
-        kth = nearest.indices.gather(1, nearest.values.argmin(dim=1, keepdim=True))[:, 0].numpy()
-        difference = queries[part].astype(np.float64) - bank[kth]
+        difference = queries[part].astype(np.float64) - bank[search(queries[part], bank, k)]
         distances[part] = np.linalg.norm(difference, axis=1)
     return distances
+
+
+def _kth_by_torch(queries, bank, k):
+    """Return which row of the bank is the k-th nearest of each query."""
+    nearness = torch.from_numpy(queries) @ torch.from_numpy(bank).T
+    nearness -= torch.from_numpy(np.einsum("nd,nd->n", bank, bank) / 2)
+    nearest = nearness.topk(k, dim=1, sorted=False)
+    return nearest.indices.gather(1, nearest.values.argmin(dim=1, keepdim=True))[:, 0].numpy()
+
+
+def _kth_by_faiss(queries, bank, k):
+    queries, bank = (np.ascontiguousarray(each, dtype=np.float32) for each in (queries, bank))
+    return _faiss().knn(queries, bank, k)[1][:, -1]
+
+
+_SEARCHES = {"torch": _kth_by_torch, "faiss": _kth_by_faiss}
+
+
+def _faiss():
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError(
+            "engine='faiss' needs the package faiss-cpu: pip install 'skood[faiss]', or leave the "
+            "default engine='torch', which is exact, too."
+        ) from error
+    return faiss
 
 
 def largest_products(queries, bank, k):
