@@ -159,27 +159,35 @@ def kth_distances(queries, bank, k, engine="torch"):
     The neighbours are found in the precision of the bank; the distance of the one that counts is
     computed anew, since of rows near each other little is left of a difference of squares.
     """
-    search, distances = _SEARCHES[engine], np.empty(len(queries))
+    kth, distances = _SEARCHES[engine](bank, k), np.empty(len(queries))
     for part in _parts(len(queries), bank):
-        difference = queries[part].astype(np.float64) - bank[search(queries[part], bank, k)]
+        difference = queries[part].astype(np.float64) - bank[kth(queries[part])]
         distances[part] = np.linalg.norm(difference, axis=1)
     return distances
 
 
-def _kth_by_torch(queries, bank, k):
-    """Return which row of the bank is the k-th nearest of each query."""
-    nearness = torch.from_numpy(queries) @ torch.from_numpy(bank).T
-    nearness -= torch.from_numpy(np.einsum("nd,nd->n", bank, bank) / 2)
-    nearest = nearness.topk(k, dim=1, sorted=False)
-    return nearest.indices.gather(1, nearest.values.argmin(dim=1, keepdim=True))[:, 0].numpy()
+def _by_torch(bank, k):
+    """Return a function: queries -> which row of the bank is the k-th nearest of each."""
+    bank = torch.from_numpy(bank)
+    halves = bank.square().sum(dim=1) / 2
+
+    def kth(queries):
+        nearest = (torch.from_numpy(queries) @ bank.T).sub_(halves).topk(k, dim=1, sorted=False)
+        return nearest.indices.gather(1, nearest.values.argmin(dim=1, keepdim=True))[:, 0].numpy()
+
+    return kth
 
 
-def _kth_by_faiss(queries, bank, k):
-    queries, bank = (np.ascontiguousarray(each, dtype=np.float32) for each in (queries, bank))
-    return _faiss().knn(queries, bank, k)[1][:, -1]
+def _by_faiss(bank, k):
+    bank = np.ascontiguousarray(bank, dtype=np.float32)
+
+    def kth(queries):
+        return _faiss().knn(np.ascontiguousarray(queries, dtype=np.float32), bank, k)[1][:, -1]
+
+    return kth
 
 
-_SEARCHES = {"torch": _kth_by_torch, "faiss": _kth_by_faiss}
+_SEARCHES = {"torch": _by_torch, "faiss": _by_faiss}
 
 
 def _faiss():
