@@ -112,7 +112,7 @@ class BaseTrainedDetector(BaseDetector):
     def _synthetic_pool(self, x_in, rng):
         warnings.warn(
             f"{type(self).__name__} trains against outliers and none were given: synthetic ones "
-            "are drawn from X. Real outliers, X_aux=..., detect better.",
+            "are drawn from X. Outliers like those you expect, X_aux=..., usually detect better.",
             UserWarning,
             stacklevel=5,
         )

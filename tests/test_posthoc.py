@@ -1,5 +1,6 @@
 """Detectors that read a trained network: published numbers, identities, peers' faults."""
 
+import pickle
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -379,8 +380,9 @@ def test_what_is_no_network_for_these_data_is_refused(table, estimator, error, m
 
 def test_a_softmax_at_the_end_is_pointed_out(table, net):
     X, y, _ = table
-    with pytest.warns(UserWarning, match="seems to end in a softmax"):
-        skood.EnergyDetector(nn.Sequential(net, nn.Softmax(1))).fit(X, y)
+    for end, name in ((nn.Softmax(1), "softmax"), (nn.LogSoftmax(1), "log-softmax")):
+        with pytest.warns(UserWarning, match=f"seems to end in a {name}"):
+            skood.EnergyDetector(nn.Sequential(net, end)).fit(X, y)
 
 
 # ---- one pass
@@ -595,3 +597,121 @@ def test_scores_of_logits_are_attacked_and_others_say_what_to_do(table, net):
         assert np.isfinite(report.auroc).all()
     with pytest.raises(TypeError, match="no differentiable score of its own; pass objective="):
         evaluate_robustness(skood.KNNDetector(net).fit(X, y), X, {"far": A}, **options)
+
+
+# ---- networks that are not what they seem
+
+
+def test_a_network_read_in_other_units_is_pointed_out(table, net):
+    X, y, _ = table
+    with pytest.warns(UserWarning, match="the network names .* of X rightly, no more than a guess"):
+        skood.KNNDetector(net).fit(X, (y + 1) % 3)
+
+
+class Cooled(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x) / 5
+
+
+def test_a_head_whose_outputs_are_not_the_logits_is_pointed_out(table, net):
+    X, y, _ = table
+    with pytest.warns(UserWarning, match="not what the network's last Linear layer returns: ReAct"):
+        skood.ReActDetector(Cooled(net)).fit(X, y)
+
+
+def test_logits_below_0_leave_vim_the_energy(table, net):
+    X, y, A = table
+    low = deepcopy(net)
+    low.head.bias.sub_(100)
+    with pytest.warns(UserWarning, match="largest logits are not above 0"):
+        detector = skood.ViMDetector(low).fit(X, y)
+    np.testing.assert_array_equal(
+        detector.score_samples(A), skood.EnergyDetector(low).fit(X, y).score_samples(A)
+    )
+
+
+def test_a_detector_fitted_without_labels_is_read_by_all_its_outputs(table, net):
+    X, y, A = table
+    inner = FrozenEstimator(skood.KNNDetector(net).fit(X))
+    np.testing.assert_array_equal(
+        skood.MSPDetector(inner).fit(X).score_samples(A),
+        skood.MSPDetector(net).fit(X).score_samples(A),
+    )
+
+
+def test_no_row_is_its_own_neighbour(table, net):
+    X, y, A = table
+    detector = skood.KNNDetector(net, n_neighbors=1).fit(X, y)
+    assert (detector.score_samples(X) < 0).all()
+    new = X[:50] + np.float32(1e-3)
+    assert (detector.predict(new) == 1).mean() > 0.8
+
+
+def test_neighbours_far_from_0_are_told_apart():
+    rng = np.random.default_rng(0)
+    bank, queries = (rng.normal(size=(n, 16)) + 1000 for n in (500, 60))
+    found = knn.kth_distances(*(a.astype(np.float32) for a in (queries, bank)), 10)
+    expected = NearestNeighbors(n_neighbors=10).fit(bank).kneighbors(queries)[0][:, -1]
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_what_works_in_place_changes_nothing(table):
+    X, y, A = table
+    plain = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    in_place = nn.Sequential(plain[0], nn.ReLU(inplace=True), plain[2])
+    np.testing.assert_array_equal(*(
+        skood.KNNDetector(each, feature_layer="0").fit(X, y).score_samples(A)
+        for each in (plain, in_place)
+    ))
+
+    def score(logits, features):
+        logits -= 1.0
+        return logits[:, 0]
+
+    with pytest.raises(ValueError, match="read-only"):
+        skood.ScoreDetector(plain, score=score).fit(X, y)
+
+
+def test_a_network_without_a_head_has_neighbours(table):
+    X, y, A = table
+    own = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Unflatten(1, (8, 1)), nn.Conv1d(8, 3, 1))
+    own.append(nn.Flatten())
+    detector = skood.KNNDetector(own, feature_layer="1").fit(X, y)
+    assert detector.score_samples(A).shape == (100,)
+
+
+def test_a_trained_network_is_stored_once(table, net):
+    X, y, A = table
+    own = MLP((4,), 3, hidden=(512, 512))
+    size = sum(p.nbytes for p in own.parameters())
+    frozen = FrozenEstimator(skood.EnergyDetector(own).fit(X, y))
+    for estimator in (own, frozen):
+        detector = skood.MSPDetector(estimator).fit(X, y)
+        data = pickle.dumps(detector)
+        assert size < len(data) < 1.2 * size
+        loaded = pickle.loads(data)
+        np.testing.assert_array_equal(loaded.score_samples(A), detector.score_samples(A))
+
+
+def test_a_memory_sees_that_code_has_changed(table, net, tmp_path):
+    X, y, A = table
+    own = Switching(net)
+    before = skood.MaxLogitDetector(own, memory=str(tmp_path)).fit(X, y).score_samples(A)
+    Switching.factor = 2.0
+    after = skood.MaxLogitDetector(own, memory=str(tmp_path)).fit(X, y).score_samples(A)
+    np.testing.assert_allclose(after, 2 * before, rtol=1e-6)
+
+
+class Switching(nn.Module):
+    factor = 1.0
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x) * Switching.factor

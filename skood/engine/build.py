@@ -56,7 +56,7 @@ def _from_factory(module, options, example, n_outputs, dtype):
     if not isinstance(built, nn.Module):
         raise TypeError(f"module must build a torch.nn.Module, got {type(built).__name__}.")
     built = _converted(built if isinstance(factory, type) else duplicate(built), dtype)
-    n_now = _n_outputs(built, example)
+    n_now = count_outputs(built, example)
     if n_now != n_outputs:
         raise ValueError(
             f"module must return logits of shape (n, {n_outputs}), got (n, {n_now}). A class or "
@@ -105,7 +105,7 @@ def _from_instance(module, options, example, n_classes, n_outputs, dtype):
     built = _converted(duplicate(module).cpu(), dtype)
     if not any(p.requires_grad for p in built.parameters()):
         built.requires_grad_(True)  # a fitted detector's module_: frozen to be read, not for good
-    n_now = _n_outputs(built, example)
+    n_now = count_outputs(built, example)
     if n_now == n_outputs:
         return built
     if n_now == n_classes:
@@ -123,21 +123,30 @@ def _from_instance(module, options, example, n_classes, n_outputs, dtype):
     )
 
 
-def _n_outputs(module, example):
-    """Run the module on a few rows, in evaluation mode, and count its logits."""
+def count_outputs(module, example, name="module"):
+    """Run a module on a few rows, in evaluation mode, and count its logits.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    example : Tensor of shape (n, *input_shape)
+        As the module will receive them.
+    name : str
+        What the messages call the module.
+    """
     try:
         with torch.no_grad():
             logits = in_eval_mode(module)(example)
     except RuntimeError as error:  # how torch says that shapes or dtypes do not fit
         raise ValueError(
-            f"module cannot read a batch of shape {tuple(example.shape)} and dtype "
+            f"{name} cannot read a batch of shape {tuple(example.shape)} and dtype "
             f"{example.dtype}: {error}"
         ) from error
     if not torch.is_tensor(logits):
-        raise TypeError(f"module must return a Tensor of logits, got {type(logits).__name__}.")
+        raise TypeError(f"{name} must return a Tensor of logits, got {type(logits).__name__}.")
     if logits.ndim != 2 or len(logits) != len(example):
         raise ValueError(
-            f"module must return logits of shape (n, n_outputs), got {tuple(logits.shape)} for "
+            f"{name} must return logits of shape (n, n_outputs), got {tuple(logits.shape)} for "
             f"{len(example)} rows."
         )
     return logits.shape[1]

@@ -183,7 +183,8 @@ def predict(compute, X, dtype, precision, device):
 
 def _array(tensor):
     tensor = tensor.cpu()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    half = tensor.dtype in (torch.bfloat16, torch.float16)
+    return (tensor.float() if half else tensor).numpy()
 
 
 def _write(results, parts, start):

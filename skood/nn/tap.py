@@ -200,12 +200,23 @@ def forward_layer(module, x, name):
     >>> len(features)
     2
     """
-    with recording_output(_named_layer(module, name, "layer")) as last:
+    layer = _named_layer(module, name, "feature_layer")
+    with recording_output(layer, partial(_averaged, x, name)) as last:
         logits = module(x)
     _check_logits(logits, x)
-    _check_output(last.output, x, name)
-    out = last.output
-    return logits, out.flatten(2).mean(2) if out.ndim > 2 else out
+    if last.output is None:
+        raise ValueError(f"feature_layer={name!r} names a layer that module(x) never calls.")
+    return logits, last.output
+
+
+def _averaged(x, name, layer, output):
+    """Return a copy, since the next layer may work in place."""
+    _check_output(output, x, name)
+    if output.ndim == 2:
+        return output.clone()
+    # Positions come last but for layers of tokens, which have their units last.
+    tokens = isinstance(layer, nn.Linear | nn.LayerNorm)
+    return output.flatten(1, -2).mean(1) if tokens else output.flatten(2).mean(2)
 
 
 def _check_output(out, x, name):
@@ -320,7 +331,8 @@ def inner_layers(module, x):
 def _named_layer(module, name, parameter="head_name"):
     layers = dict(module.named_modules(remove_duplicate=False))
     if name not in layers:
-        raise ValueError(f"{parameter}={name!r} is no layer of module; it has {list(layers)}.")
+        known = ", ".join(each for each in layers if each)
+        raise ValueError(f"{parameter}={name!r} is no layer of module; it has {known}.")
     return layers[name]
 
 

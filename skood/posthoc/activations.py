@@ -86,6 +86,8 @@ class ReActDetector(BasePostHocDetector):
     array([ 1, -1])
     """
 
+    _reads_head = True
+
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,
         "percentile": [Interval(Real, 0, 100, closed="both")],
@@ -196,6 +198,8 @@ class ASHDetector(BasePostHocDetector):
     (200,)
     """
 
+    _reads_head = True
+
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,
         "variant": [StrOptions(set(VARIANTS))],
@@ -302,6 +306,8 @@ class SCALEDetector(BasePostHocDetector):
     >>> detector.predict([[0.0, 0.0], [1.0, 1.0]])
     array([ 1, -1])
     """
+
+    _reads_head = True
 
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,

@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import joblib
 import numpy as np
+import torch
 from joblib import Memory
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_memory
 from torch import nn
 
@@ -14,14 +17,15 @@ from ..arguments import read_training_data
 from ..base import BaseDetector
 from ..engine.build import check_device
 from ..engine.frozen import freeze
-from ..engine.inference import in_eval_mode, predict_features, predict_logits
+from ..engine.inference import device_of, in_eval_mode, predict_features, predict_logits
 from ..engine.inputs import rows, to_input
 from ..engine.precision import check_precision
 from ..nn import find_head
 from .source import trained_net
 
 BLOCK = 4096  # rows whose features are held at a time while they are scored
-_N_EXAMPLE = 2  # rows that the head is looked for with
+_N_EXAMPLE = 2  # rows that a network is looked at with
+_NEAR = 1e-3  # how near to 1 probabilities sum, and to 0 their logarithms' logsumexp comes
 
 
 class BasePostHocDetector(BaseDetector):
@@ -34,6 +38,7 @@ class BasePostHocDetector(BaseDetector):
 
     _prefixes = ()
     _reads_features = True
+    _reads_head = False  # weight and bias of the last Linear layer
     # Of one output, the log-odds of X, a score that compares classes has nothing to compare: it is
     # that output then.
     _compares_classes = False
@@ -77,9 +82,12 @@ class BasePostHocDetector(BaseDetector):
     def _fit_score(self, data):
         logits, features = self._read(data.x_in)
         _warn_of_probabilities(logits)
-        if self._reads_features:
+        if self._reads_head:
             self._read_head(data.x_in)
+            self._check_head(logits, features)
         labelled = data.classes is not None
+        if labelled:
+            _warn_of_labels(logits, data.y_in)
         self._learn(logits, features, data.y_in if labelled else logits.argmax(axis=1))
         scores = [
             self._score_rows(logits[part], None if features is None else features[part])
@@ -98,6 +106,37 @@ class BasePostHocDetector(BaseDetector):
         if head.bias is not None:
             self._bias = head.bias.detach()[: self._n_read].double().cpu().numpy()
 
+    def _check_head(self, logits, features):
+        made = features[:_N_EXAMPLE] @ self._weight.T + self._bias
+        tolerance = 0.1 if self.precision == "bf16" else 1e-3
+        if not np.allclose(made, logits[:_N_EXAMPLE], rtol=tolerance, atol=tolerance):
+            warnings.warn(
+                f"the logits are not what the network's last Linear layer returns: "
+                f"{type(self).__name__} reads that layer's weight as if they were. A network that "
+                "scales or averages its outputs is better read without that step.",
+                UserWarning, stacklevel=6,
+            )
+
+    # ---- files
+
+    def _given_module(self):
+        """Return the network that was given trained, or None."""
+        estimator = self.estimator
+        if isinstance(estimator, FrozenEstimator):
+            return getattr(estimator.estimator, "module_", None)
+        return estimator if isinstance(estimator, nn.Module) else None
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if state.get("module_") is not None and self._given_module() is self.module_:
+            state["module_"] = None  # it is among the parameters: once is enough
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if state.get("module_", self) is None:
+            self.module_ = self._given_module()
+
     # ---- one pass over the network
 
     def _reading(self):
@@ -112,7 +151,7 @@ class BasePostHocDetector(BaseDetector):
             logits, features = run(self.module_, X, reading)
         else:
             logits, features = memory.cache(_run_known, ignore=["module"])(
-                self.module_, joblib.hash(freeze(self.module_)), X[:], reading
+                self.module_, _fingerprint(self.module_, X, self.dtype), X[:], reading
             )
         return logits[:, : self._n_read], features
 
@@ -168,17 +207,40 @@ def run(module, X, reading):
     return predict_logits(module, X, reading.dtype, reading.precision), None
 
 
-def _run_known(module, weights, X, reading):
-    """Run, for a cache that knows a network by its weights and not by which object it is."""
+def _run_known(module, fingerprint, X, reading):
+    """Run, for a cache that knows a network by what it is and not by which object it is."""
     return run(module, X, reading)
 
 
+def _fingerprint(module, X, dtype):
+    """Return a hash of the weights, and of what they make of a few rows: code may change, too."""
+    example = to_input(rows(X, slice(_N_EXAMPLE)), dtype).to(device_of(module))
+    with torch.no_grad():
+        return joblib.hash((freeze(module), in_eval_mode(module)(example).cpu().numpy()))
+
+
 def _warn_of_probabilities(logits):
-    far = logits.shape[1] == 1 or logits.min() < 0
-    if not far and np.abs(logits.sum(axis=1) - 1).max() < 1e-3:
+    if logits.shape[1] == 1:
+        return
+    end = None
+    if logits.min() >= 0 and np.abs(logits.sum(axis=1) - 1).max() < _NEAR:
+        end = "softmax"
+    elif np.abs(logsumexp(logits.astype(np.float64), axis=1)).max() < _NEAR:
+        end = "log-softmax"
+    if end:
         warnings.warn(
-            "estimator seems to end in a softmax: its outputs are not negative and sum to 1. "
-            "Scores are made for logits, of which probabilities near 1 keep little: leave the "
-            "softmax out.",
+            f"estimator seems to end in a {end}. Scores are made for logits, of which it keeps "
+            f"too little: leave the {end} out.",
+            UserWarning, stacklevel=6,
+        )
+
+
+def _warn_of_labels(logits, y_in):
+    right = (logits.argmax(axis=1) == y_in).mean()
+    if logits.shape[1] > 1 and right <= np.bincount(y_in).max() / len(y_in):
+        warnings.warn(
+            f"the network names {right:.0%} of X rightly, no more than a guess would: are these "
+            "the units that it was trained on (8-bit images are read as [0, 1]), and are its "
+            "outputs in the order of the sorted labels?",
             UserWarning, stacklevel=6,
         )

@@ -87,6 +87,7 @@ class DICEDetector(BasePostHocDetector):
     """
 
     _compares_classes = True
+    _reads_head = True
 
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,

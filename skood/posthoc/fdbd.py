@@ -83,6 +83,7 @@ class FDBDDetector(BasePostHocDetector):
     """
 
     _compares_classes = True
+    _reads_head = True
 
     def __init__(
         self,

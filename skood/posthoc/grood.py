@@ -13,7 +13,6 @@ from .mahalanobis import squared_distances
 from .moments import class_means, unit_rows
 
 _N_MIXED = 4096  # mixed rows, at most, that the prototype of outliers is the mean of
-_SAME = 1e-6  # relative distance up to which a gradient is that of the training row itself
 _N_READ = 512  # rows of outliers that are read at a time: images are large
 
 
@@ -146,7 +145,7 @@ class GROODDetector(BasePostHocDetector):
         self._prototypes = np.concatenate([class_means(features, y_in), self._mean_features(pool)])
         gradients = np.concatenate([self._gradients(features[part]) for part in blocks(len(y_in))])
         self._bank = gradients[_unless_none(predicted == y_in)]
-        self._set_threshold(self._finite(-self._nearest(gradients)))
+        self._set_threshold(self._finite(-kth_distances(gradients, self._bank, 1)))
 
     def _mean_features(self, pool):
         """Return the mean features (1, d) of the rows of a pool, which is read in blocks."""
@@ -175,16 +174,8 @@ class GROODDetector(BasePostHocDetector):
         p_outlier = softmax(-distances, axis=1)[:, -1:]
         return p_outlier * unit_rows(features - self._prototypes[-1])
 
-    def _nearest(self, gradients):
-        """Return the distance of each gradient from the nearest that is not its own."""
-        distances = kth_distances(gradients, self._bank, 1)
-        own = distances <= _SAME * np.linalg.norm(gradients, axis=1)
-        if own.any() and len(self._bank) > 1:
-            distances[own] = kth_distances(gradients[own], self._bank, 2)
-        return distances
-
     def _score(self, logits, features):
-        return -self._nearest(self._gradients(features))
+        return -kth_distances(self._gradients(features), self._bank, 1)
 
 
 class Mixed:

@@ -11,6 +11,7 @@ from .base import BasePostHocDetector
 from .moments import unit_rows
 
 _PRODUCT_BYTES = 2**26  # of the matrix of queries against the bank, at a time
+_SAME = 1e-6  # distance, relative to the length of a row, up to which two rows are one
 
 
 class KNNDetector(BasePostHocDetector):
@@ -79,7 +80,7 @@ class KNNDetector(BasePostHocDetector):
     Exact: all inner products, then a partition. The features of all training rows are kept: 4 bytes
     each.
 
-    A training row is its own nearest neighbour, so the threshold `offset_` is a little high.
+    A row that is among the training rows is not its own neighbour.
 
     References
     ----------
@@ -156,35 +157,47 @@ class KNNDetector(BasePostHocDetector):
 def kth_distances(queries, bank, k, engine="torch"):
     """Return the distance of each query from its k-th nearest row of the bank, float64.
 
-    The neighbours are found in the precision of the bank; the distance of the one that counts is
-    computed anew, since of rows near each other little is left of a difference of squares.
+    A query that lies on its nearest row is that row, and the row is not counted: in training as
+    later, none is its own neighbour. The neighbours are found in the precision of the bank;
+    distances are computed anew, since of rows near each other little is left of a difference of
+    squares.
     """
-    kth, distances = _SEARCHES[engine](bank, k), np.empty(len(queries))
+    nearest, distances = _SEARCHES[engine](bank, min(k + 1, len(bank))), np.empty(len(queries))
     for part in _parts(len(queries), bank):
-        difference = queries[part].astype(np.float64) - bank[kth(queries[part])]
-        distances[part] = np.linalg.norm(difference, axis=1)
+        rows, index = queries[part].astype(np.float64), nearest(queries[part])
+        own = _lengths(rows - bank[index[:, 0]]) <= _SAME * _lengths(rows)
+        column = np.minimum(k - 1 + own, index.shape[1] - 1)
+        distances[part] = _lengths(rows - bank[index[np.arange(len(rows)), column]])
     return distances
 
 
+def _lengths(rows):
+    return np.linalg.norm(rows, axis=1)
+
+
 def _by_torch(bank, k):
-    """Return a function: queries -> which row of the bank is the k-th nearest of each."""
+    """Return a function: queries -> the numbers of the k nearest rows of each, nearest first."""
     bank = torch.from_numpy(bank)
+    # From their middle: squares of numbers far from 0 leave nothing of their differences.
+    middle = bank.mean(dim=0)
+    bank = bank - middle
     halves = bank.square().sum(dim=1) / 2
 
-    def kth(queries):
-        nearest = (torch.from_numpy(queries) @ bank.T).sub_(halves).topk(k, dim=1, sorted=False)
-        return nearest.indices.gather(1, nearest.values.argmin(dim=1, keepdim=True))[:, 0].numpy()
+    def nearest(queries):
+        nearness = (torch.from_numpy(queries) - middle) @ bank.T
+        return nearness.sub_(halves).topk(k, dim=1).indices.numpy()
 
-    return kth
+    return nearest
 
 
 def _by_faiss(bank, k):
-    bank = np.ascontiguousarray(bank, dtype=np.float32)
+    middle = bank.mean(axis=0)
+    bank = np.ascontiguousarray(bank - middle, dtype=np.float32)
 
-    def kth(queries):
-        return _faiss().knn(np.ascontiguousarray(queries, dtype=np.float32), bank, k)[1][:, -1]
+    def nearest(queries):
+        return _faiss().knn(np.ascontiguousarray(queries - middle, dtype=np.float32), bank, k)[1]
 
-    return kth
+    return nearest
 
 
 _SEARCHES = {"torch": _by_torch, "faiss": _by_faiss}

@@ -120,9 +120,10 @@ class MahalanobisDetector(BasePostHocDetector):
         self.random_state = random_state
 
     def _learn(self, logits, features, y_in):
+        eps = precision_of(features, self.precision)
         features = unit_rows(features) if self.normalize else features
         means = class_means(features, y_in, drop=False)
-        self._whitening = whitening(features, means, y_in)
+        self._whitening = whitening(features, means, y_in, eps)
         self._centres = means[np.unique(y_in)] @ self._whitening
 
     def _score(self, logits, features):
@@ -236,10 +237,11 @@ class RMDSDetector(BasePostHocDetector):
 
     def _learn(self, logits, features, y_in):
         means, alike = class_means(features, y_in, drop=False), np.zeros_like(y_in)
-        self._whitening = whitening(features, means, y_in)
+        eps = precision_of(features, self.precision)
+        self._whitening = whitening(features, means, y_in, eps)
         self._centres = means[np.unique(y_in)] @ self._whitening
         mean = class_means(features, alike)
-        self._total = whitening(features, mean, alike)
+        self._total = whitening(features, mean, alike, eps)
         self._centre = mean @ self._total
 
     def _score(self, logits, features):
@@ -247,6 +249,11 @@ class RMDSDetector(BasePostHocDetector):
         if len(self._centres) == 1:
             return -nearest
         return squared_distances(features @ self._total, self._centre)[:, 0] - nearest
+
+
+def precision_of(features, precision):
+    """Return the relative precision in which a network computed its features."""
+    return 2.0**-8 if precision == "bf16" else float(np.finfo(features.dtype).eps)
 
 
 def squared_distances(rows, centres):

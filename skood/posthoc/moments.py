@@ -55,13 +55,23 @@ def second_moment(features, origin):
     return total / len(features)
 
 
-def whitening(features, means, y):
+def whitening(features, means, y, eps):
     """Return the map (d, rank) after which the covariance within classes is the identity.
 
     Directions of no variance but what rounding gives them are left out: a pseudo-inverse, without
     a ridge that would have to know the scale of the features.
+
+    Parameters
+    ----------
+    eps : float
+        Relative precision that the features were computed in.
     """
     variances, vectors = np.linalg.eigh(second_moment(features, lambda part: means[y[part]]))
-    eps, eps64 = np.finfo(features.dtype).eps, np.finfo(np.float64).eps
-    kept = variances > len(variances) * max(eps**2, eps64) * variances[-1]
+    mean_square = np.mean([np.square(features[part], dtype=np.float64).mean() for part in
+                           _blocks(len(features))])
+    # Rounding alone has a twelfth of eps^2; but features are sums, in which errors add up.
+    of_rounding = max(
+        len(variances) * np.finfo(np.float64).eps * variances[-1], eps**2 * mean_square
+    )
+    kept = variances > of_rounding
     return vectors[:, kept] / np.sqrt(variances[kept])

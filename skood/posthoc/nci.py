@@ -82,6 +82,8 @@ class NCIDetector(BasePostHocDetector):
     array([ 1, -1])
     """
 
+    _reads_head = True
+
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="left")],

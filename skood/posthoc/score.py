@@ -116,9 +116,18 @@ class ScoreDetector(BasePostHocDetector):
 
     def _score(self, logits, features):
         score = self._hidden["score"]
-        values = np.asarray(scores.energy(logits) if score is None else score(logits, features))
+        if score is None:
+            return scores.energy(logits)
+        values = np.asarray(score(_read_only(logits), _read_only(features)))
         if values.shape != (len(logits),):
             raise ValueError(
                 f"score must return one number a row, shape ({len(logits)},), got {values.shape}."
             )
         return values
+
+
+def _read_only(array):
+    """Return a view: other detectors may read the same array after this one."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

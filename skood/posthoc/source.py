@@ -9,7 +9,8 @@ from skorch import NeuralNet
 from torch import nn
 
 from ..base import BaseDetector
-from ..engine.inference import predict_logits
+from ..engine.build import count_outputs
+from ..engine.inference import device_of
 from ..engine.inputs import rows, to_input
 from .classifier import Classifier
 
@@ -76,9 +77,8 @@ def _of_detector(detector, data, estimator, arguments):
     if not hasattr(estimator, "module_"):
         raise ValueError(f"the frozen {type(estimator).__name__} is not fitted: fit it first.")
     classes = _agreed(data.classes, estimator.classes_)
-    return TrainedNet(
-        estimator.module_, classes, 1 if classes is None else len(classes), estimator.history_
-    )
+    n_read = getattr(estimator, "_n_read", 1) if classes is None else len(classes)
+    return TrainedNet(estimator.module_, classes, n_read, estimator.history_)
 
 
 def _agreed(given, known):
@@ -111,13 +111,12 @@ def _of_skorch(detector, data, estimator, frozen):
 
 
 def _of_module(detector, data, module, history):
-    shape = predict_logits(module, data.x_in[:_N_EXAMPLE], detector.dtype, detector.precision).shape
-    if len(shape) != 2:
-        raise ValueError(f"estimator must return logits of shape (n, K), got {shape}.")
-    if data.classes is not None and len(data.classes) != shape[1]:
+    example = to_input(rows(data.x_in, slice(_N_EXAMPLE)), detector.dtype).to(device_of(module))
+    n_outputs = count_outputs(module, example, "estimator")
+    if data.classes is not None and len(data.classes) != n_outputs:
         raise ValueError(
-            f"estimator has {shape[1]} outputs, but y has {len(data.classes)} classes: a trained "
+            f"estimator has {n_outputs} outputs, but y has {len(data.classes)} classes: a trained "
             "network must have one for each, in sorted order. Pass the labels it was trained with, "
             "or leave y out."
         )
-    return TrainedNet(module, data.classes, shape[1], history)
+    return TrainedNet(module, data.classes, n_outputs, history)

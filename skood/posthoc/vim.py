@@ -1,5 +1,6 @@
 """The part of the features that the principal directions of the training data leave over."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -12,6 +13,8 @@ from .moments import second_moment
 
 class BaseResidualDetector(BasePostHocDetector):
     """Base of the methods that measure what is off the principal directions."""
+
+    _reads_head = True
 
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,
@@ -138,9 +141,17 @@ class ViMDetector(BaseResidualDetector):
 
     def _learn(self, logits, features, y_in):
         super()._learn(logits, features, y_in)
-        residual = self._residual(features).mean()
-        # Where nothing is left over, nothing is to be subtracted.
-        self.alpha_ = float(logits.max(axis=1).mean() / residual) if residual > 0 else 0.0
+        residual, largest = self._residual(features).mean(), logits.max(axis=1).mean()
+        length = np.linalg.norm(features - self._origin, axis=1).mean()
+        # Where rounding alone is left over, nothing is to be subtracted.
+        nothing = residual <= 10 * np.finfo(features.dtype).eps * length
+        if largest <= 0:
+            warnings.warn(
+                "the largest logits are not above 0 on average, and ViM takes its scale from them: "
+                "the residual is left out. Shift the logits, which changes no probability.",
+                UserWarning, stacklevel=7,
+            )
+        self.alpha_ = 0.0 if nothing or largest <= 0 else float(largest / residual)
 
     def _score(self, logits, features):
         return scores.energy(logits) - self.alpha_ * self._residual(features)
