@@ -367,6 +367,8 @@ def test_without_labels_or_network_outliers_are_told_from_X(name):
     (MLP((4,), 5), ValueError, "estimator has 5 outputs, but y has 3 classes"),
     (FrozenEstimator(skood.MSPDetector()), ValueError, "frozen MSPDetector is not fitted"),
     (skood.OutlierExposureDetector(dtype="float64"), ValueError, "pass dtype='float64'"),
+    (FrozenEstimator(skood.MSPDetector(MLP((2,), 3)).fit(np.eye(3, 2), [0, 1, 2])), ValueError,
+     "estimator cannot read a batch of shape"),
     (NearestNeighbors(), TypeError, "estimator must be None, a detector of skood"),
     ("resnet", ValueError, "'estimator' parameter"),
 ])
@@ -604,8 +606,9 @@ def test_scores_of_logits_are_attacked_and_others_say_what_to_do(table, net):
 
 def test_a_network_read_in_other_units_is_pointed_out(table, net):
     X, y, _ = table
-    with pytest.warns(UserWarning, match="the network names .* of X rightly, no more than a guess"):
-        skood.KNNDetector(net).fit(X, (y + 1) % 3)
+    for Detector in (skood.KNNDetector, skood.GramDetector, skood.GROODDetector):
+        with pytest.warns(UserWarning, match="names .* of X rightly, no more than a guess"):
+            Detector(net).fit(X, (y + 1) % 3)
 
 
 class Cooled(nn.Module):

@@ -81,13 +81,11 @@ class BasePostHocDetector(BaseDetector):
 
     def _fit_score(self, data):
         logits, features = self._read(data.x_in)
-        _warn_of_probabilities(logits)
+        warn_of_outputs(data, logits)
         if self._reads_head:
             self._read_head(data.x_in)
             self._check_head(logits, features)
         labelled = data.classes is not None
-        if labelled:
-            _warn_of_labels(logits, data.y_in)
         self._learn(logits, features, data.y_in if labelled else logits.argmax(axis=1))
         scores = [
             self._score_rows(logits[part], None if features is None else features[part])
@@ -219,9 +217,15 @@ def _fingerprint(module, X, dtype):
         return joblib.hash((freeze(module), in_eval_mode(module)(example).cpu().numpy()))
 
 
+def warn_of_outputs(data, logits):
+    """Warn of outputs that are no logits, or not those of the labels."""
+    if logits.shape[1] > 1:
+        _warn_of_probabilities(logits)
+        if data.classes is not None:
+            _warn_of_labels(logits, data.y_in)
+
+
 def _warn_of_probabilities(logits):
-    if logits.shape[1] == 1:
-        return
     end = None
     if logits.min() >= 0 and np.abs(logits.sum(axis=1) - 1).max() < _NEAR:
         end = "softmax"
@@ -231,16 +235,16 @@ def _warn_of_probabilities(logits):
         warnings.warn(
             f"estimator seems to end in a {end}. Scores are made for logits, of which it keeps "
             f"too little: leave the {end} out.",
-            UserWarning, stacklevel=6,
+            UserWarning, stacklevel=7,
         )
 
 
 def _warn_of_labels(logits, y_in):
     right = (logits.argmax(axis=1) == y_in).mean()
-    if logits.shape[1] > 1 and right <= np.bincount(y_in).max() / len(y_in):
+    if right <= np.bincount(y_in).max() / len(y_in):
         warnings.warn(
             f"the network names {right:.0%} of X rightly, no more than a guess would: are these "
             "the units that it was trained on (8-bit images are read as [0, 1]), and are its "
             "outputs in the order of the sorted labels?",
-            UserWarning, stacklevel=6,
+            UserWarning, stacklevel=7,
         )

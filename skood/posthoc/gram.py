@@ -9,7 +9,7 @@ import torch
 from ..engine.inference import device_of, in_eval_mode
 from ..engine.inputs import rows, to_input
 from ..nn.tap import Layers, forward_layers, inner_layers
-from .base import _N_EXAMPLE, BasePostHocDetector, Reading, _warn_of_probabilities
+from .base import _N_EXAMPLE, BasePostHocDetector, Reading, warn_of_outputs
 
 _SUMS_BYTES = 2**26  # of the row sums that are held at a time
 _PART_BYTES = 2**20  # of those that are compared at a time, to stay in cache
@@ -160,7 +160,9 @@ class GramDetector(BasePostHocDetector):
     def _fit_score(self, data):
         self._check_powers()
         self._look_at_layers(data.x_in)
-        predicted, least, largest = self._extremes(data.x_in)
+        logits, least, largest = self._extremes(data.x_in)
+        warn_of_outputs(data, logits)
+        predicted = logits.argmax(axis=1)
         floor = self._smallest_units(least, largest)
         self._low, self._high = least.bounds(floor), largest.bounds(floor)
         deviations = sum(
@@ -202,7 +204,7 @@ class GramDetector(BasePostHocDetector):
         return names
 
     def _extremes(self, X):
-        """Return what is predicted and, of each class, the least sums and the largest, negated."""
+        """Return the logits and, of each class, the least sums and the largest, negated."""
         shape = self._n_read, len(self._layer_of)
         least, largest, outputs, sizes = Extremes(shape), Extremes(shape), [], []
         for part in self._blocks(len(X), _SUMS_BYTES):
@@ -212,9 +214,7 @@ class GramDetector(BasePostHocDetector):
             least.add(sums, logits.argmax(axis=1), part.start)
             largest.add(-sums, logits.argmax(axis=1), part.start)
         self._finite(np.concatenate(sizes))
-        logits = np.concatenate(outputs)
-        _warn_of_probabilities(logits)
-        return logits.argmax(axis=1), least, largest
+        return np.concatenate(outputs), least, largest
 
     def _smallest_units(self, least, largest):
         largest = np.maximum(least.size(), largest.size())

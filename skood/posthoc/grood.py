@@ -7,7 +7,7 @@ from scipy.special import softmax
 
 from .._random import as_generator
 from ..engine.inputs import rows, to_input
-from .base import BasePostHocDetector, _warn_of_probabilities, blocks
+from .base import BasePostHocDetector, blocks, warn_of_outputs
 from .knn import kth_distances
 from .mahalanobis import squared_distances
 from .moments import class_means, unit_rows
@@ -138,7 +138,7 @@ class GROODDetector(BasePostHocDetector):
 
     def _fit_score(self, data):
         logits, features = self._read(data.x_in)
-        _warn_of_probabilities(logits)
+        warn_of_outputs(data, logits)
         predicted = logits.argmax(axis=1)
         y_in = predicted if data.classes is None else data.y_in
         pool = self._mixed(data.x_in, y_in) if data.pool is None else data.pool

@@ -151,7 +151,7 @@ class KNNDetector(BasePostHocDetector):
 
     def _prepared(self, features):
         # In the network's own precision: the bank is large.
-        return unit_rows(features).astype(features.dtype) if self.normalize else features
+        return unit_rows(features, features.dtype) if self.normalize else features
 
 
 def kth_distances(queries, bank, k, engine="torch"):

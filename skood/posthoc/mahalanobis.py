@@ -1,6 +1,7 @@
 """Distances from the classes in the space of features, in units of their spread."""
 
 import numpy as np
+from scipy.linalg import blas
 
 from .base import BasePostHocDetector
 from .moments import class_means, unit_rows, whitening
@@ -123,12 +124,12 @@ class MahalanobisDetector(BasePostHocDetector):
         eps = precision_of(features, self.precision)
         features = unit_rows(features) if self.normalize else features
         means = class_means(features, y_in, drop=False)
-        self._whitening = whitening(features, means, y_in, eps)
-        self._centres = means[np.unique(y_in)] @ self._whitening
+        self._whitening = triangular(whitening(features, means, y_in, eps))
+        self._centres = whitened(means[np.unique(y_in)], self._whitening)
 
     def _score(self, logits, features):
         features = unit_rows(features) if self.normalize else features
-        return -squared_distances(features @ self._whitening, self._centres).min(axis=1)
+        return -squared_distances(whitened(features, self._whitening), self._centres).min(axis=1)
 
 
 class RMDSDetector(BasePostHocDetector):
@@ -238,22 +239,39 @@ class RMDSDetector(BasePostHocDetector):
     def _learn(self, logits, features, y_in):
         means, alike = class_means(features, y_in, drop=False), np.zeros_like(y_in)
         eps = precision_of(features, self.precision)
-        self._whitening = whitening(features, means, y_in, eps)
-        self._centres = means[np.unique(y_in)] @ self._whitening
+        self._whitening = triangular(whitening(features, means, y_in, eps))
+        self._centres = whitened(means[np.unique(y_in)], self._whitening)
         mean = class_means(features, alike)
-        self._total = whitening(features, mean, alike, eps)
-        self._centre = mean @ self._total
+        self._total = triangular(whitening(features, mean, alike, eps))
+        self._centre = whitened(mean, self._total)
 
     def _score(self, logits, features):
-        nearest = squared_distances(features @ self._whitening, self._centres).min(axis=1)
+        nearest = squared_distances(whitened(features, self._whitening), self._centres).min(axis=1)
         if len(self._centres) == 1:
             return -nearest
-        return squared_distances(features @ self._total, self._centre)[:, 0] - nearest
+        return squared_distances(whitened(features, self._total), self._centre)[:, 0] - nearest
 
 
 def precision_of(features, precision):
     """Return the relative precision in which a network computed its features."""
     return 2.0**-8 if precision == "bf16" else float(np.finfo(features.dtype).eps)
+
+
+def triangular(whitening):
+    """Return the upper triangular (d, d) map after which lengths are those after `whitening`.
+
+    So are distances, and half of a matrix product is saved.
+    """
+    d, rank = whitening.shape
+    factor = np.zeros((d, d), order="F")
+    factor[:rank] = np.linalg.qr(whitening.T, mode="r")
+    return factor
+
+
+def whitened(features, factor):
+    """Return ``factor @ h`` for each row h, float64."""
+    rows = features.astype(np.float64, order="C")  # a copy, which is written over
+    return blas.dtrmm(1.0, factor, rows.T, overwrite_b=True).T
 
 
 def squared_distances(rows, centres):

@@ -10,11 +10,14 @@ def _blocks(n):
     return [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
 
 
-def unit_rows(features):
-    """Return rows of length 1, float64; rows of zeros stay."""
-    features = features.astype(np.float64)
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(length > 0, length, 1)
+def unit_rows(features, dtype=np.float64):
+    """Return rows of length 1, divided in float64; rows of zeros stay."""
+    units = np.empty(features.shape, dtype)
+    for part in _blocks(len(features)):
+        rows = features[part].astype(np.float64)
+        length = np.linalg.norm(rows, axis=1, keepdims=True)
+        units[part] = rows / np.where(length > 0, length, 1)
+    return units
 
 
 def class_means(features, y, drop=True):

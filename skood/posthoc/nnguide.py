@@ -120,10 +120,10 @@ class NNGuideDetector(BasePostHocDetector):
                 f"n_neighbors={self.n_neighbors}, but X has {len(features)} rows: all are read.",
                 UserWarning, stacklevel=7,
             )
-        bank = unit_rows(features) * scores.energy(logits)[:, None]
-        self._bank = bank.astype(features.dtype)
+        self._bank = unit_rows(features, features.dtype)
+        self._bank *= scores.energy(logits)[:, None].astype(features.dtype)
 
     def _score(self, logits, features):
-        queries = unit_rows(features).astype(features.dtype)
+        queries = unit_rows(features, features.dtype)
         guidance = largest_products(queries, self._bank, self.n_neighbors_)
         return scores.energy(logits) * guidance.mean(axis=1, dtype=np.float64)

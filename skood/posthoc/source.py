@@ -76,6 +76,8 @@ def _of_detector(detector, data, estimator, arguments):
         estimator = clone(estimator).fit(X, y, X_aux=X_aux)
     if not hasattr(estimator, "module_"):
         raise ValueError(f"the frozen {type(estimator).__name__} is not fitted: fit it first.")
+    example = to_input(rows(data.x_in, slice(_N_EXAMPLE)), detector.dtype)
+    count_outputs(estimator.module_, example.to(device_of(estimator.module_)), "estimator")
     classes = _agreed(data.classes, estimator.classes_)
     n_read = getattr(estimator, "_n_read", 1) if classes is None else len(classes)
     return TrainedNet(estimator.module_, classes, n_read, estimator.history_)
