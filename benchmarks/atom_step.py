@@ -9,17 +9,14 @@ step. Times are CPU times of one thread; it takes about half an hour.
 """
 
 import argparse
-import json
-import os
 import platform
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import skorch
 import torch
+from allocator import run_keeping_memory
 from atom_mining import memory_section, mining_section, mining_times
 from atom_precision import precision_section
 from atom_training import NETS, steps, training_section
@@ -37,7 +34,6 @@ AT_LEAST = {
     "mining, bf16": 4.0,
 }
 AT_MOST = {"difference of a loss": 1e-3, "mining memory, GB": 1.5}
-KEPT = "100000000000"  # bytes that glibc's allocator does not give back to the system
 TITLES = {
     "mining": "mining, DenseNet-BC-100-12, ratio",
     "mining, bf16": "mining, DenseNet-BC-100-12, bf16, ratio",
@@ -60,13 +56,9 @@ def densenet_ratios():
 
 
 def allocator_section():
-    code = "import atom_step, json; print(json.dumps(atom_step.densenet_ratios()))"
-    settings = {"MALLOC_TRIM_THRESHOLD_": KEPT, "MALLOC_MMAP_THRESHOLD_": KEPT}
-    environment = {**os.environ, **settings, "PYTHONPATH": str(Path(__file__).parent)}
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    ratios = run_keeping_memory(
+        "import atom_step, json; print(json.dumps(atom_step.densenet_ratios()))"
     )
-    ratios = json.loads(run.stdout.splitlines()[-1])
     return [
         "## How much of it is the allocator", "",
         "glibc gives large blocks back to the system after every layer and faults them in again,",

@@ -1,8 +1,8 @@
 """Densely connected networks, as in the ATOM and Unleashing Mask papers."""
 
-import torch
 from torch import nn
 
+from ._concatenation import concatenated
 from ._dropout import CheapDropout
 from ._images import (
     NormalizedImageNet,
@@ -28,7 +28,7 @@ class _Bottleneck(nn.Module):
     def forward(self, x):
         out = self.dropout(self.conv1(self.relu(self.bn1(x))))
         out = self.dropout(self.conv2(self.relu(self.bn2(out))))
-        return torch.cat([x, out], 1)
+        return concatenated(x, out)
 
 
 class _DenseBlock(nn.Module):
