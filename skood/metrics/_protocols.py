@@ -96,12 +96,12 @@ def check_positive(positive, rules):
     return positive
 
 
-def check_tpr(tpr):
+def check_tpr(tpr, name="tpr"):
     """Return a rate in (0, 1] as a float."""
     if not isinstance(tpr, Real) or isinstance(tpr, bool):
-        raise TypeError(f"tpr must be a number in (0, 1], got {tpr!r}.")
+        raise TypeError(f"{name} must be a number in (0, 1], got {tpr!r}.")
     if not 0 < tpr <= 1:
-        raise ValueError(f"tpr must be in (0, 1], got {tpr}; it is a fraction, not percent.")
+        raise ValueError(f"{name} must be in (0, 1], got {tpr}; it is a fraction, not percent.")
     return float(tpr)
 
 

@@ -3,13 +3,15 @@
 from ._curve import check_scores
 
 
-def named_sets(X_ood):
+def named_sets(X_ood, parameter="X_ood", with_mean=True):
     """Return the out-of-distribution sets by name; a bare array is named "ood"."""
     sets = dict(X_ood) if isinstance(X_ood, dict) else {"ood": X_ood}
     if not sets:
-        raise ValueError("X_ood is empty; pass at least one out-of-distribution set.")
-    if "mean" in sets:
-        raise ValueError("X_ood must not name a set 'mean': the report's last row has that name.")
+        raise ValueError(f"{parameter} is empty; pass at least one out-of-distribution set.")
+    if with_mean and "mean" in sets:
+        raise ValueError(
+            f"{parameter} must not name a set 'mean': the report's last row has that name."
+        )
     return sets
 
 

@@ -1,0 +1,62 @@
+"""Scores of the in-distribution rows and of each out-of-distribution set, checked."""
+
+import math
+from numbers import Real
+
+import numpy as np
+
+from ..metrics._sets import check_detector, check_set_scores, named_sets
+
+
+def read_scores(scores_in, scores_ood, *, with_mean=False):
+    """Check scores that somebody else computed.
+
+    Returns
+    -------
+    scores_in : ndarray of float64 of shape (n_in,)
+    scores_ood : dict of str to ndarray of float64 of shape (n_ood,)
+    """
+    sets = named_sets(scores_ood, "scores_ood", with_mean)
+    checked = {str(name): _checked(s, f"scores_ood[{name!r}]") for name, s in sets.items()}
+    return _checked(scores_in, "scores_in"), checked
+
+
+def score_sets(detector, X_in, X_ood, *, with_mean=False):
+    """Score every set once; returned as by `read_scores`."""
+    check_detector(detector, "; pass scores to from_scores")
+    sets = named_sets(X_ood, with_mean=with_mean)
+    scores_in = _checked(detector.score_samples(X_in), "X_in")
+    return scores_in, {
+        str(name): _checked(detector.score_samples(X), f"X_ood[{name!r}]")
+        for name, X in sets.items()
+    }
+
+
+def _checked(scores, name):
+    return check_set_scores(scores, name).astype(np.float64)
+
+
+def read_threshold(threshold, detector=None):
+    """Return the threshold as a float or None; "auto" is the detector's, if it has one."""
+    if isinstance(threshold, str) and threshold == "auto" and detector is not None:
+        return _offset(detector)
+    if threshold is None:
+        return None
+    if isinstance(threshold, bool) or not isinstance(threshold, Real):
+        automatic = "" if detector is None else ", 'auto'"
+        raise TypeError(f"threshold must be a number{automatic} or None, got {threshold!r}.")
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold must be finite, got {threshold}.")
+    return float(threshold)
+
+
+def _offset(detector):
+    """Return ``offset_`` of a detector, also of one inside a pipeline or a search."""
+    while not hasattr(detector, "offset_"):
+        if hasattr(detector, "best_estimator_"):
+            detector = detector.best_estimator_
+        elif hasattr(detector, "steps"):
+            detector = detector.steps[-1][1]
+        else:
+            return None
+    return float(detector.offset_)
