@@ -414,6 +414,7 @@ def test_the_curves_are_those_of_the_history(table, stage):
     history = um(callbacks=[callback]).fit(table[0], names).history_
     axes = IntermediateStage.plot(history)
     curves = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    curves = {k: np.asarray(v)[np.isfinite(v)] for k, v in curves.items()}  # phases have gaps
     np.testing.assert_array_equal(curves["AUROC"], [row["ood_auroc"] for row in history])
     np.testing.assert_array_equal(curves["FPR95"], [row["ood_fpr95"] for row in history])
     np.testing.assert_array_equal(curves["accuracy on X"], [r["id_accuracy"] for r in history])

@@ -53,7 +53,7 @@ class FPRAtTPRDisplay:
     >>> sets = {"near": rng.normal(1, size=400), "far": rng.normal(-1, size=400)}
     >>> display = FPRAtTPRDisplay.from_scores(rng.normal(2, size=500), sets, tpr=(0.8, 0.95))
     >>> display.names, display.fpr.round(2).tolist()
-    (['near', 'far', 'mean'], [[0.41, 0.68], [0.01, 0.06], [0.21, 0.37]])
+    (['near', 'far', 'mean'], [[0.42, 0.68], [0.01, 0.06], [0.21, 0.37]])
     """
 
     def __init__(self, *, fpr, tpr, names, positive="id"):
@@ -150,14 +150,14 @@ class FPRAtTPRDisplay:
             names, fpr = [*names, "mean"], np.vstack([fpr, fpr.mean(axis=0)])
         return cls(fpr=fpr, tpr=levels, names=names, positive=positive)
 
-    def plot(self, ax=None, *, cmap="cividis_r"):
+    def plot(self, ax=None, *, cmap="Blues"):
         """Draw the table.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None: on a new figure.
-        cmap : str or matplotlib Colormap, default="cividis_r"
+        cmap : str or matplotlib Colormap, default="Blues"
             Colours from an FPR of 0 to one of 1.
 
         Returns

@@ -57,7 +57,7 @@ class PrecisionRecallDisplay(CurveDisplay):
     >>> display = PrecisionRecallDisplay.from_scores(scores_in, {"rare": rare}, positive="ood")
     >>> recall, precision = display.operating_point["rare"]
     >>> round(recall, 2), round(precision, 2)
-    (0.95, 0.54)
+    (0.95, 0.22)
     """
 
     _rises, _drawstyle = False, "steps-post"
@@ -79,7 +79,7 @@ class PrecisionRecallDisplay(CurveDisplay):
         truth, rising = with_positive(scores_in, scores, positive)
         precision, recall, _ = precision_recall_curve(truth, rising, drop_intermediate=True)
         curve, counts = counts_at(scores_in, scores, positive, marked_tpr)
-        point = counts and (counts[0] / truth.sum(), counts[0] / sum(counts))
+        point = counts and (counts[0] / int(truth.sum()), counts[0] / sum(counts))
         return {
             "precision": precision,
             "recall": recall,
@@ -93,7 +93,10 @@ class PrecisionRecallDisplay(CurveDisplay):
 
     def _label(self, name):
         area = "AUPR-in" if self.positive == "id" else "AUPR-out"
-        return f"{area} {percent(self.average_precision[name])}"
+        label, point = f"{area} {percent(self.average_precision[name])}", self.operating_point[name]
+        return label if point is None else (
+            f"{label}, {percent(point[1])} at recall {100 * self.marked_tpr:g} %"
+        )
 
     def _draw_chance_level(self, options):
         return {

@@ -57,7 +57,7 @@ class ROCDisplay(CurveDisplay):
     >>> sets = {"near": rng.normal(1, size=400), "far": rng.normal(-1, size=400)}
     >>> display = ROCDisplay.from_scores(rng.normal(2, size=500), sets)
     >>> [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    ['near: AUROC 77.4 %, FPR95 68.2 %', 'far: AUROC 98.7 %, FPR95 6.5 %']
+    ['near: AUROC 76.7 %, FPR95 68.5 %', 'far: AUROC 98.5 %, FPR95 6.0 %']
     """
 
     _rises, _drawstyle = True, "default"

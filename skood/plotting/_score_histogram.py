@@ -1,16 +1,13 @@
 """Histograms of the scores of each set, and the threshold among them."""
 
-from numbers import Integral
-
 import numpy as np
 
+from ._bins import axis_of, counts_in, edges_of, logit_ticks
 from ._matplotlib import ID_COLOR, hide_spines, ood_color, open_axes, percent, require_matplotlib
-from ._scores import read_scores, read_threshold, score_sets
+from ._scores import read_scores, read_threshold, score_sets, threshold_of
 
 ID = "in-distribution"
 _TALLEST = 0.8  # of the distance between two rows
-_MARGIN = 2.0  # shown on either side of the ID scores, in widths of them
-_TAIL = 0.005  # of the ID scores on either side, left out of that width
 
 
 class ScoreHistogramDisplay:
@@ -30,6 +27,8 @@ class ScoreHistogramDisplay:
         Share of each set that is accepted.
     beyond : (bool, bool), default=(False, False)
         Whether scores lie below the first and above the last edge.
+    scale : {"linear", "logit"}, default="linear"
+        Scale of the axis of scores.
 
     Attributes
     ----------
@@ -56,23 +55,27 @@ class ScoreHistogramDisplay:
     >>> X, X_ood = rng.normal(size=(300, 2)), rng.normal(3, size=(100, 2))
     >>> detector = IsolationForest(contamination=0.05, random_state=0).fit(X)
     >>> display = ScoreHistogramDisplay.from_detector(detector, X, {"far": X_ood}, bins=20)
-    >>> display.threshold == detector.offset_
+    >>> bool(display.threshold == detector.offset_)
     True
     >>> display.text_["in-distribution"].get_text(), int(display.counts["far"].sum())
     ('95.0 % accepted', 100)
     """
 
     def __init__(
-        self, *, counts, bin_edges, threshold=None, accepted=None, beyond=(False, False)
+        self, *, counts, bin_edges, threshold=None, accepted=None, beyond=(False, False),
+        scale="linear",
     ):
         self.counts = counts
         self.bin_edges = bin_edges
         self.threshold = threshold
         self.accepted = accepted
         self.beyond = beyond
+        self.scale = scale
 
     @classmethod
-    def from_detector(cls, detector, X_in, X_ood, *, threshold="auto", bins=50, ax=None):
+    def from_detector(
+        cls, detector, X_in, X_ood, *, threshold="auto", bins=50, scale="linear", ax=None
+    ):
         """Draw the scores of a detector.
 
         Parameters
@@ -86,7 +89,7 @@ class ScoreHistogramDisplay:
         threshold : "auto", float or None, default="auto"
             What is drawn as the threshold: ``offset_`` of the detector, or of the one inside a
             pipeline or search, if it has one; a score; or nothing.
-        bins, ax
+        bins, scale, ax
             As in ``from_scores``.
 
         Returns
@@ -102,12 +105,14 @@ class ScoreHistogramDisplay:
             If a set is empty, a score NaN or infinite, or an argument outside its range.
         """
         require_matplotlib(f"a {cls.__name__}")
-        threshold = read_threshold(threshold, detector)
+        threshold = threshold_of(detector, threshold)
         scores = score_sets(detector, X_in, X_ood)
-        return cls._from_scores(*scores, threshold, bins).plot(ax)
+        return cls._from_scores(*scores, threshold, bins, scale).plot(ax)
 
     @classmethod
-    def from_scores(cls, scores_in, scores_ood, *, threshold=None, bins=50, ax=None):
+    def from_scores(
+        cls, scores_in, scores_ood, *, threshold=None, bins=50, scale="linear", ax=None
+    ):
         """Draw scores.
 
         Parameters
@@ -119,8 +124,10 @@ class ScoreHistogramDisplay:
         threshold : float or None, default=None
             Scores from here on are accepted.
         bins : int or array-like of shape (n_bins + 1,), default=50
-            Bins of equal width, at least 1, over the scores near the ID
-            ones; or ascending edges. What lies beyond is counted in the outermost bins.
+            How many bins of equal width as drawn, at least 1, over the scores near the ID ones;
+            or ascending edges. What lies beyond is counted in the outermost bins.
+        scale : {"linear", "logit"}, default="linear"
+            Scale of the axis; "logit" spreads probabilities that crowd at 0 and 1.
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None: on a new figure.
 
@@ -138,21 +145,21 @@ class ScoreHistogramDisplay:
         """
         require_matplotlib(f"a {cls.__name__}")
         scores = read_scores(scores_in, scores_ood)
-        return cls._from_scores(*scores, read_threshold(threshold), bins).plot(ax)
+        return cls._from_scores(*scores, read_threshold(threshold), bins, scale).plot(ax)
 
     @classmethod
-    def _from_scores(cls, scores_in, scores_ood, threshold, bins):
+    def _from_scores(cls, scores_in, scores_ood, threshold, bins, scale):
         if ID in scores_ood:
             raise ValueError(f"no out-of-distribution set may be named {ID!r}.")
         sets = {ID: scores_in, **scores_ood}
-        edges = _edges(bins, sets, threshold)
         everything = np.concatenate(list(sets.values()))
+        edges = edges_of(bins, everything, scores_in, threshold, axis_of(scale, everything))
         accepted = None if threshold is None else {
             name: float(np.mean(scores >= threshold)) for name, scores in sets.items()
         }
         return cls(
-            counts={name: _counts(scores, edges) for name, scores in sets.items()},
-            bin_edges=edges, threshold=threshold, accepted=accepted,
+            counts={name: counts_in(edges, scores) for name, scores in sets.items()},
+            bin_edges=edges, threshold=threshold, accepted=accepted, scale=scale,
             beyond=(bool(everything.min() < edges[0]), bool(everything.max() > edges[-1])),
         )
 
@@ -171,6 +178,10 @@ class ScoreHistogramDisplay:
         """
         n_sets = len(self.counts)
         self.ax_, self.figure_ = open_axes(ax, "a ScoreHistogramDisplay", (7, 1.4 + 0.75 * n_sets))
+        if self.scale == "logit":
+            self.ax_.set_xscale("logit")
+            self.ax_.set_xticks(*logit_ticks(self.bin_edges))
+            self.ax_.minorticks_off()
         self.stairs_, self.text_ = {}, {}
         for row, (name, counts) in enumerate(self.counts.items()):
             self._draw_row(row, name, counts, ID_COLOR if row == 0 else ood_color(row - 1))
@@ -204,34 +215,3 @@ class ScoreHistogramDisplay:
             (True, True): "\nthe outermost bins hold all that lies beyond",
         }
         return f"score (higher = more in-distribution{dashed})" + ends.get(tuple(self.beyond), "")
-
-
-def _counts(scores, edges):
-    return np.histogram(scores.clip(edges[0], edges[-1]), edges)[0]
-
-
-
-def _edges(bins, sets, threshold):
-    """Return the edges of the bins, given or of equal width."""
-    if isinstance(bins, Integral) and not isinstance(bins, bool):
-        if bins < 1:
-            raise ValueError(f"bins must be an integer of at least 1, or edges, got {bins}.")
-        return np.linspace(*_range(sets, threshold), bins + 1)
-    edges = np.asarray(bins)
-    if edges.dtype.kind not in "iuf":
-        raise TypeError(f"bins must be an integer or ascending edges, got {bins!r}.")
-    ascending = edges.ndim == 1 and len(edges) > 1 and (np.diff(edges) > 0).all()
-    if not (ascending and np.isfinite(edges).all()):
-        raise ValueError(f"bins must be two or more finite, ascending edges, got {bins!r}.")
-    return edges.astype(np.float64)
-
-
-def _range(sets, threshold):
-    """Return the ends of what is shown: far outliers do not squeeze the ID scores into one bin."""
-    tail_low, tail_high = np.quantile(sets[ID], [_TAIL, 1 - _TAIL])
-    width = _MARGIN * (tail_high - tail_low)
-    low = max(min(scores.min() for scores in sets.values()), tail_low - width)
-    high = min(max(scores.max() for scores in sets.values()), tail_high + width)
-    if threshold is not None:
-        low, high = min(low, threshold), max(high, threshold)
-    return (low, high) if low < high else (low - 0.5, high + 0.5)  # one score alone

@@ -7,6 +7,8 @@ import numpy as np
 
 from ..metrics._sets import check_detector, check_set_scores, named_sets
 
+_ADVICE = "; scores are drawn by from_scores"
+
 
 def read_scores(scores_in, scores_ood, *, with_mean=False):
     """Check scores that somebody else computed.
@@ -23,7 +25,7 @@ def read_scores(scores_in, scores_ood, *, with_mean=False):
 
 def score_sets(detector, X_in, X_ood, *, with_mean=False):
     """Score every set once; returned as by `read_scores`."""
-    check_detector(detector, "; pass scores to from_scores")
+    check_detector(detector, _ADVICE)
     sets = named_sets(X_ood, with_mean=with_mean)
     scores_in = _checked(detector.score_samples(X_in), "X_in")
     return scores_in, {
@@ -36,18 +38,23 @@ def _checked(scores, name):
     return check_set_scores(scores, name).astype(np.float64)
 
 
-def read_threshold(threshold, detector=None):
-    """Return the threshold as a float or None; "auto" is the detector's, if it has one."""
-    if isinstance(threshold, str) and threshold == "auto" and detector is not None:
-        return _offset(detector)
+def read_threshold(threshold, allowed="a number or None"):
+    """Return the threshold as a float, or None."""
     if threshold is None:
         return None
     if isinstance(threshold, bool) or not isinstance(threshold, Real):
-        automatic = "" if detector is None else ", 'auto'"
-        raise TypeError(f"threshold must be a number{automatic} or None, got {threshold!r}.")
+        raise TypeError(f"threshold must be {allowed}, got {threshold!r}.")
     if not math.isfinite(threshold):
         raise ValueError(f"threshold must be finite, got {threshold}.")
     return float(threshold)
+
+
+def threshold_of(detector, threshold):
+    """Return the threshold as `read_threshold`; "auto" is the detector's, if it has one."""
+    check_detector(detector, _ADVICE)
+    if isinstance(threshold, str) and threshold == "auto":
+        return _offset(detector)
+    return read_threshold(threshold, "a number, 'auto' or None")
 
 
 def _offset(detector):

@@ -7,7 +7,7 @@ from .._numbers import check_integer
 from ..metrics._sets import named_sets
 from ..validation import as_array
 from ._matplotlib import ID_COLOR, ood_color, open_axes, percent, require_matplotlib
-from ._scores import read_scores, read_threshold, score_sets
+from ._scores import read_scores, read_threshold, score_sets, threshold_of
 
 ID = "in-distribution"
 _STEP_X, _STEP_Y = 1.12, 1.5  # from one image to the next, in widths and heights of an image
@@ -108,7 +108,7 @@ class SurestMistakesDisplay:
             its range.
         """
         require_matplotlib(f"a {cls.__name__}")
-        threshold, sets = read_threshold(threshold, detector), _sets(X_in, X_ood)
+        threshold, sets = threshold_of(detector, threshold), _sets(X_in, X_ood)
         _check_images(sets, to_images)
         scores = score_sets(detector, X_in, X_ood)
         classify = getattr(detector, "predict_class", None)

@@ -154,7 +154,7 @@ class TrainingCurveDisplay:
         epochs = _broken(np.arange(1.0, len(self.phases) + 1), starts, gap=-0.5)
         self.line_ = {}
         for each, (label, values) in zip(options, self.values.items(), strict=True):
-            title = label if name is None else f"{name}, {label}"
+            title = label if name is None else name if len(options) == 1 else f"{name}, {label}"
             (self.line_[label],) = self.ax_.plot(
                 epochs, _broken(values, starts), **{"label": title, **marker, **each}
             )

@@ -32,6 +32,7 @@ class IntermediateStage(Callback):
     See Also
     --------
     skood.UnleashingMaskDetector : Takes a trained network back to such a stage.
+    skood.plotting.TrainingCurveDisplay : Draws these columns, or others.
 
     Notes
     -----
@@ -100,7 +101,8 @@ class IntermediateStage(Callback):
         Returns
         -------
         matplotlib.axes.Axes
-            A dotted line ends each phase but the last.
+            Those of a `skood.plotting.TrainingCurveDisplay`: a dotted line ends each phase but the
+            last.
 
         Raises
         ------
@@ -112,17 +114,8 @@ class IntermediateStage(Callback):
                 "history must be the history_ of a detector that was fitted with an "
                 f"IntermediateStage among its callbacks; every row needs {', '.join(_CURVES)}."
             )
-        if ax is None:
-            from matplotlib import pyplot as plt
+        from ..plotting import TrainingCurveDisplay  # above methods: only who draws needs it
 
-            ax = plt.subplots()[1]
-        epochs = np.arange(1, len(history) + 1)
-        for name, label in _CURVES.items():
-            ax.plot(epochs, [row[name] for row in history], label=label)
-        phases = [row["phase"] for row in history]
-        for i in range(1, len(phases)):
-            if phases[i] != phases[i - 1]:
-                ax.axvline(i + 0.5, color="grey", linestyle=":")
-        ax.set(xlabel="epoch", ylim=(0, 1))
-        ax.legend()
+        ax = TrainingCurveDisplay.from_history(history, columns=_CURVES, ax=ax).ax_
+        ax.set_ylim(0, 1)
         return ax
