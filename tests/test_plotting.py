@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import (
     average_precision_score,
@@ -15,6 +16,8 @@ from sklearn.metrics import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.helper import SliceDataset
+from torch.utils.data import TensorDataset
 
 import skood
 from skood import plotting
@@ -295,6 +298,12 @@ def test_from_detector_runs_the_evaluation(table, report):
     np.testing.assert_array_equal(display.values.to_numpy(), [expected])
 
 
+def test_a_metric_that_will_not_be_there_is_refused_before_the_attacks():
+    for metric, given in (("auc", {}), ("fpr95", {"tpr": 0.9}), ("seconds", {})):
+        with pytest.raises(ValueError, match=f"metric must be one of .*; got '{metric}'"):
+            RobustnessDisplay.from_detector(_NeverScored(), PIXELS, PIXELS, metric=metric, **given)
+
+
 def test_what_is_no_report_is_refused(report):
     frame, _ = report
     for wrong in ([1], pd.DataFrame({"fpr95": [1.0]}), {"a": None}):
@@ -407,6 +416,28 @@ def test_the_grid_of_a_detector(table):
     assert display.wrong["first"] == np.mean(detector.predict(sets["first"]) == 1)
 
 
+@pytest.mark.parametrize("container", [pd.DataFrame, torch.from_numpy, np.ndarray.tolist])
+def test_the_rows_may_come_in_any_container(table, container):
+    _, X, sets = table
+    detector = skood.OutlierExposureDetector(max_epochs=1, random_state=0)
+    detector.fit(container(X), np.arange(200) % 3, X_aux=(container(sets["first"]),))
+    display = SurestMistakesDisplay.from_detector(
+        detector, container(X), container(sets["first"]), n_images=2,
+        to_images=lambda rows: np.asarray(rows / 30 + 0.5).reshape(-1, 1, 2, 2),
+    )
+    best = np.argsort(-detector.score_samples(container(sets["first"])))[0]
+    drawn = display.images_["ood"][0].get_array()
+    np.testing.assert_allclose(drawn, (sets["first"][best] / 30 + 0.5).reshape(2, 2), atol=1e-6)
+
+
+def test_rows_of_a_slice_dataset_can_be_shown():
+    images = SliceDataset(TensorDataset(torch.from_numpy(PIXELS[:6])))
+    scores = np.array([5.0, 4.0, 3.0, 2.0, 9.0, 8.0])
+    display = SurestMistakesDisplay.from_scores(scores, scores, images, images, n_images=1)
+    drawn = display.images_["ood"][0].get_array()
+    np.testing.assert_allclose(drawn, PIXELS[4].transpose(1, 2, 0) / 255, atol=1e-7)
+
+
 class _NeverScored:
     def score_samples(self, X):
         raise AssertionError("images are to be looked at before they are scored")
@@ -461,8 +492,11 @@ def test_bad_scores_are_refused_by_name(forest, Display):
     if Display is ScoreHistogramDisplay:
         with pytest.raises(TypeError, match="threshold must be a number, 'auto' or None, got 'no'"):
             Display.from_detector(detector, X, X, threshold="no")
-    with pytest.raises(TypeError, match="ax must be matplotlib axes or None, got str"):
-        Display.from_scores([1.0], [0.0], ax="axes")
+    for draw, arguments in (
+        (Display.from_scores, ([1.0], [0.0])), (Display.from_detector, (_NeverScored(), X, X))
+    ):
+        with pytest.raises(TypeError, match="ax must be matplotlib axes or None, got str"):
+            draw(*arguments, ax="axes")
 
 
 def test_bad_numbers_are_refused_by_name():

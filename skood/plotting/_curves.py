@@ -48,7 +48,7 @@ class CurveDisplay:
         ValueError
             If a set is empty, a score NaN or infinite, or an argument outside its range.
         """
-        require_matplotlib(f"a {cls.__name__}")
+        require_matplotlib(f"a {cls.__name__}", ax)
         scores = score_sets(detector, X_in, X_ood)
         display = cls._from_scores(*scores, positive, marked_tpr)
         return display.plot(
@@ -87,7 +87,7 @@ class CurveDisplay:
         ValueError
             If a set is empty, a score NaN or infinite, or an argument outside its range.
         """
-        require_matplotlib(f"a {cls.__name__}")
+        require_matplotlib(f"a {cls.__name__}", ax)
         display = cls._from_scores(*read_scores(scores_in, scores_ood), positive, marked_tpr)
         return display.plot(
             ax, name=name, curve_kwargs=curve_kwargs, plot_chance_level=plot_chance_level

@@ -92,7 +92,7 @@ class FPRAtTPRDisplay:
             If a set is empty or named "mean", a score NaN or infinite, or an argument outside its
             range.
         """
-        require_matplotlib(f"an {cls.__name__}")
+        require_matplotlib(f"an {cls.__name__}", ax)
         scores = score_sets(detector, X_in, X_ood, with_mean=True)
         return cls._from_scores(*scores, tpr, positive, protocol).plot(ax)
 
@@ -130,7 +130,7 @@ class FPRAtTPRDisplay:
             If a set is empty or named "mean", a score NaN or infinite, or an argument outside its
             range.
         """
-        require_matplotlib(f"an {cls.__name__}")
+        require_matplotlib(f"an {cls.__name__}", ax)
         scores = read_scores(scores_in, scores_ood, with_mean=True)
         return cls._from_scores(*scores, tpr, positive, protocol).plot(ax)
 

@@ -10,7 +10,7 @@ GUIDE = {"color": "0.45", "linewidth": 1.0}  # thresholds, chance levels, border
 _DRAWN = "skood-curve"  # marks our lines, so that a second display goes on with the next colour
 
 
-def require_matplotlib(caller):
+def require_matplotlib(caller, ax=None):
     """Return pyplot, or say what to install; called before anything is computed."""
     try:
         from matplotlib import pyplot
@@ -18,18 +18,18 @@ def require_matplotlib(caller):
         raise ImportError(
             f"matplotlib is needed to draw {caller}: pip install skood[plot]"
         ) from error
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"ax must be matplotlib axes or None, got {type(ax).__name__}.")
     return pyplot
 
 
 def open_axes(ax, caller, figsize=None):
     """Return the axes to draw on, new ones for None, and their figure."""
-    pyplot = require_matplotlib(caller)
-    from matplotlib.axes import Axes
-
+    pyplot = require_matplotlib(caller, ax)
     if ax is None:
         ax = pyplot.subplots(figsize=figsize, layout="constrained")[1]
-    elif not isinstance(ax, Axes):
-        raise TypeError(f"ax must be matplotlib axes or None, got {type(ax).__name__}.")
     return ax, ax.figure
 
 

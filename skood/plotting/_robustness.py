@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..metrics._protocols import check_tpr
 from ..robustness import evaluate_robustness
 from ._matplotlib import hide_spines, open_axes, require_matplotlib
 
@@ -83,7 +84,10 @@ class RobustnessDisplay:
         TypeError, ValueError
             As `evaluate_robustness` and ``from_report``.
         """
-        require_matplotlib(f"a {cls.__name__}")
+        require_matplotlib(f"a {cls.__name__}", ax)
+        allowed = (f"fpr{100 * check_tpr(evaluation.get('tpr', 0.95)):g}", *METRICS)
+        if metric is not None and metric not in allowed:  # now, not after hours of attacks
+            raise ValueError(f"metric must be one of {allowed}, or None; got {metric!r}.")
         report = evaluate_robustness(detector, X_in, X_ood, **evaluation)
         return cls.from_report(report, metric=metric, ax=ax)
 
@@ -113,7 +117,7 @@ class RobustnessDisplay:
         ValueError
             If there is no report or no such metric, or reports differ in sets, attacks or TPR.
         """
-        require_matplotlib(f"a {cls.__name__}")
+        require_matplotlib(f"a {cls.__name__}", ax)
         reports = report if isinstance(report, dict) else {None: report}
         if not reports:
             raise ValueError("report is an empty dict; pass at least one report.")

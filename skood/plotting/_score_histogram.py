@@ -104,7 +104,7 @@ class ScoreHistogramDisplay:
         ValueError
             If a set is empty, a score NaN or infinite, or an argument outside its range.
         """
-        require_matplotlib(f"a {cls.__name__}")
+        require_matplotlib(f"a {cls.__name__}", ax)
         threshold = threshold_of(detector, threshold)
         scores = score_sets(detector, X_in, X_ood)
         return cls._from_scores(*scores, threshold, bins, scale).plot(ax)
@@ -143,7 +143,7 @@ class ScoreHistogramDisplay:
         ValueError
             If a set is empty, a score NaN or infinite, or an argument outside its range.
         """
-        require_matplotlib(f"a {cls.__name__}")
+        require_matplotlib(f"a {cls.__name__}", ax)
         scores = read_scores(scores_in, scores_ood)
         return cls._from_scores(*scores, read_threshold(threshold), bins, scale).plot(ax)
 

@@ -2,14 +2,11 @@
 
 import numpy as np
 
-from .._images import read_images
 from .._numbers import check_integer
-from ..metrics._sets import named_sets
-from ..validation import as_array
+from ._images import ID, check_images, check_pairs, read_images, rows_by_name, take
 from ._matplotlib import ID_COLOR, ood_color, open_axes, percent, require_matplotlib
 from ._scores import read_scores, read_threshold, score_sets, threshold_of
 
-ID = "in-distribution"
 _STEP_X, _STEP_Y = 1.12, 1.5  # from one image to the next, in widths and heights of an image
 
 
@@ -107,9 +104,9 @@ class SurestMistakesDisplay:
             If rows are no images, a set is empty, a score NaN or infinite, or an argument outside
             its range.
         """
-        require_matplotlib(f"a {cls.__name__}")
-        threshold, sets = threshold_of(detector, threshold), _sets(X_in, X_ood)
-        _check_images(sets, to_images)
+        require_matplotlib(f"a {cls.__name__}", ax)
+        threshold, sets = threshold_of(detector, threshold), rows_by_name(X_in, X_ood)
+        check_images(sets, to_images)
         scores = score_sets(detector, X_in, X_ood)
         classify = getattr(detector, "predict_class", None)
         display = cls._from_scores(scores, sets, n_images, threshold, to_images, classify)
@@ -155,9 +152,9 @@ class SurestMistakesDisplay:
             If rows are no images, a set is empty or its images are not as many as its scores, a
             score is NaN or infinite, or an argument outside its range.
         """
-        require_matplotlib(f"a {cls.__name__}")
-        scores, sets = read_scores(scores_in, scores_ood), _sets(X_in, X_ood)
-        _check_images(sets, to_images)
+        require_matplotlib(f"a {cls.__name__}", ax)
+        scores, sets = read_scores(scores_in, scores_ood), rows_by_name(X_in, X_ood)
+        check_images(sets, to_images)
         threshold = read_threshold(threshold)
         return cls._from_scores(scores, sets, n_images, threshold, to_images, None).plot(ax)
 
@@ -165,15 +162,15 @@ class SurestMistakesDisplay:
     def _from_scores(cls, scores, sets, n_images, threshold, to_images, classify):
         check_integer("n_images", n_images, 1)
         scores = {ID: scores[0], **scores[1]}
-        _check_pairs(scores, sets)
+        check_pairs(scores, sets)
         index = {name: _surest(s, name == ID, n_images) for name, s in scores.items()}
-        rows = {name: as_array(sets[name][i]) for name, i in index.items()}
+        rows = {name: take(sets[name], i) for name, i in index.items()}
         wrong = None if threshold is None else {
             name: float(np.mean((s < threshold) == (name == ID))) for name, s in scores.items()
         }
         return cls(
             index=index, threshold=threshold, wrong=wrong,
-            images={name: _read(each, to_images, name) for name, each in rows.items()},
+            images={name: read_images(each, to_images, name) for name, each in rows.items()},
             scores={name: scores[name][i] for name, i in index.items()},
             classes=classify and {name: classify(each) for name, each in rows.items()},
         )
@@ -238,63 +235,6 @@ class SurestMistakesDisplay:
         ]
 
 
-def _sets(X_in, X_ood):
-    """Return all sets of rows by name, ID first."""
-    sets = named_sets(X_ood, with_mean=False)
-    if ID in sets:
-        raise ValueError(f"no out-of-distribution set may be named {ID!r}.")
-    rows = {ID: X_in, **{str(name): X for name, X in sets.items()}}
-    return {name: X if hasattr(X, "shape") else np.asarray(X) for name, X in rows.items()}
-
-
-def _check_images(sets, to_images):
-    """Refuse tables before anything is scored."""
-    if to_images is not None:
-        if not callable(to_images):
-            raise TypeError(f"to_images must be callable or None, got {to_images!r}.")
-        return
-    for name, X in sets.items():
-        if len(X.shape) != 4 or X.shape[1] not in (1, 3):
-            raise ValueError(
-                f"{_parameter(name)} must hold images of shape (n, 1 or 3, H, W), got "
-                f"{tuple(X.shape)}; pass to_images to make images of its rows."
-            )
-
-
-def _parameter(name):
-    return "X_in" if name == ID else f"X_ood[{name!r}]"
-
-
-def _check_pairs(scores, sets):
-    if list(scores) != list(sets):
-        raise ValueError(
-            f"scores_ood and X_ood must have the same names, got {list(scores)[1:]} and "
-            f"{list(sets)[1:]}."
-        )
-    for name, each in scores.items():
-        if len(each) != len(sets[name]):
-            raise ValueError(
-                f"{_parameter(name)} must have one row a score, {len(each)}, got "
-                f"{len(sets[name])}."
-            )
-
-
 def _surest(scores, lowest, n_images):
     """Return the rows with the lowest or highest scores, the most extreme first."""
     return np.argsort(scores if lowest else -scores, kind="stable")[:n_images]
-
-
-def _read(rows, to_images, name):
-    """Return rows as images in [0, 1]."""
-    images = as_array(rows if to_images is None else to_images(rows))
-    if images.ndim != 4 or len(images) != len(rows) or images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"to_images must return {len(rows)} images of shape (n, 1 or 3, H, W), got "
-            f"{images.shape}."
-        )
-    try:
-        return read_images(images)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"{_parameter(name)} cannot be shown: {error} Or pass to_images, which does."
-        ) from None

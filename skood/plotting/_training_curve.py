@@ -121,7 +121,7 @@ class TrainingCurveDisplay:
         ValueError
             If the history is empty or a column is not there or holds no numbers.
         """
-        require_matplotlib(f"a {cls.__name__}")
+        require_matplotlib(f"a {cls.__name__}", ax)
         rows = _check_history(history)
         columns = _labelled(columns)
         values = {label: _read(rows, column) for column, label in columns.items()}
