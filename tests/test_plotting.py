@@ -223,6 +223,7 @@ def test_the_threshold_is_that_of_the_detector(forest, wrap):
 def test_scores_that_are_all_alike_can_be_drawn():
     display = ScoreHistogramDisplay.from_scores(np.ones(5), np.ones(3), threshold=1.0)
     assert display.counts["ood"].sum() == 3 and display.accepted["ood"] == 1
+    assert (np.diff(display.bin_edges) > 0).all()
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"positive": "ood"}, {"protocol": "hendrycks"}])
