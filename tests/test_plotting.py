@@ -559,3 +559,12 @@ def test_every_display_draws_on_given_axes_and_returns_itself(report):
         assert display.ax_ is ax and display.figure_ is figure
     assert len(plt.get_fignums()) == n_figures
     figure.canvas.draw()
+
+
+def test_threshold_and_grid_can_be_seen_on_dark_paper():
+    with plt.style.context("dark_background"):
+        histogram = ScoreHistogramDisplay.from_scores([1.0, 2.0], [0.0, 1.0], threshold=1.0)
+        curves = ROCDisplay.from_scores([1.0, 2.0], [0.0, 1.0])
+    assert histogram.threshold_line_.get_color() == "white"
+    assert curves.ax_.get_xgridlines()[0].get_alpha() < 0.5
+    plt.close("all")

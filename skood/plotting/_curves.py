@@ -4,7 +4,7 @@ import numpy as np
 
 from ..metrics._curve import Curve
 from ..metrics._protocols import EXACT, check_positive, check_tpr, first_reaching
-from ._matplotlib import hide_spines, line_options, open_axes, require_matplotlib
+from ._matplotlib import GRID, hide_spines, line_options, open_axes, require_matplotlib
 from ._scores import read_scores, score_sets
 
 SIDES = {"id": "ID", "ood": "OOD"}
@@ -155,7 +155,7 @@ class CurveDisplay:
         self.chance_level_ = self._draw_chance_level(options) if plot_chance_level else None
         self._name_axes()
         self.ax_.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        self.ax_.grid(color="0.92", linewidth=0.8)
+        self.ax_.grid(**GRID)
         self.ax_.set_axisbelow(True)
         hide_spines(self.ax_)
         self.ax_.legend(loc="lower right" if self._rises else "lower left", fontsize="small")

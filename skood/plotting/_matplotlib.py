@@ -6,6 +6,7 @@ ID_COLOR = "#0072B2"
 OOD_COLORS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 LINE_STYLES = ("-", "--", ":", "-.")  # once all colours are used, the next style
 GUIDE = {"color": "0.45", "linewidth": 1.0}  # thresholds, chance levels, borders of phases
+GRID = {"color": "0.5", "alpha": 0.2, "linewidth": 0.8}  # as faint on dark paper as on light
 
 _DRAWN = "skood-curve"  # marks our lines, so that a second display goes on with the next colour
 

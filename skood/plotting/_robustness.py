@@ -4,7 +4,7 @@ import numpy as np
 
 from ..metrics._protocols import check_tpr
 from ..robustness import evaluate_robustness
-from ._matplotlib import hide_spines, open_axes, require_matplotlib
+from ._matplotlib import GRID, hide_spines, open_axes, require_matplotlib
 
 # colour-blind safe, and told apart by their shapes, too
 MARKS = {
@@ -150,7 +150,7 @@ class RobustnessDisplay:
         self.ax_.set(xlim=(-0.03, 1.03), ylim=(y.min() - 0.6, y.max() + 0.6))
         self.ax_.set_yticks(y, [_row_name(row) for row in self.values.index])
         self.ax_.set_xlabel(self._describe_metric())
-        self.ax_.grid(axis="x", color="0.92", linewidth=0.8)
+        self.ax_.grid(axis="x", **GRID)
         self.ax_.set_axisbelow(True)
         self.ax_.tick_params(axis="y", length=0)
         hide_spines(self.ax_, "top", "right", "left")

@@ -186,7 +186,7 @@ class ScoreHistogramDisplay:
         for row, (name, counts) in enumerate(self.counts.items()):
             self._draw_row(row, name, counts, ID_COLOR if row == 0 else ood_color(row - 1))
         self.threshold_line_ = None if self.threshold is None else self.ax_.axvline(
-            self.threshold, color="black", linestyle="--", linewidth=1.2
+            self.threshold, color=self.ax_.xaxis.label.get_color(), linestyle="--", linewidth=1.2
         )
         self.ax_.set(ylim=(0.9 - n_sets, 1.05), xlim=self.bin_edges[[0, -1]])
         self.ax_.set_yticks(0.3 - np.arange(n_sets), list(self.counts))

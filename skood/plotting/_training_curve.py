@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from ._matplotlib import GUIDE, hide_spines, line_options, open_axes, require_matplotlib
+from ._matplotlib import GRID, GUIDE, hide_spines, line_options, open_axes, require_matplotlib
 
 LOSS = "train_loss"
 _MARKED = 40  # epochs up to which each has a marker
@@ -169,7 +169,7 @@ class TrainingCurveDisplay:
         begins, ends = [0, *starts], [*starts, len(self.phases)]
         self.text_ = [
             self.ax_.text(
-                (begin + end + 1) / 2, 1.02, self.phases[begin], ha="center", color="0.35",
+                (begin + end + 1) / 2, 1.02, self.phases[begin], ha="center", color="0.5",
                 fontsize="small", transform=self.ax_.get_xaxis_transform(),
             )
             for begin, end in zip(begins, ends, strict=True)
@@ -181,7 +181,7 @@ class TrainingCurveDisplay:
 
         self.ax_.set_xlabel("epoch")
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        self.ax_.grid(color="0.92", linewidth=0.8)
+        self.ax_.grid(**GRID)
         self.ax_.set_axisbelow(True)
         hide_spines(self.ax_)
         if len(self.values) == 1:

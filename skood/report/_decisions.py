@@ -15,11 +15,11 @@ def decisions(detector, sets, scores, y_in, level):
     rows = None if refused is None else [
         [name, *_share(flags, level), _wanted(i)] for i, (name, flags) in enumerate(refused.items())
     ]
-    offset = getattr(last, "offset_", None)
+    threshold = threshold_of(last)
     return {
         "head": ["set", "refused", "wanted"],
         "rows": rows,
-        "threshold": None if np.ndim(offset) or offset is None else f"{offset:.6g}",
+        "threshold": None if threshold is None else f"{threshold:.6g}",
         "promise": _promise(last),
         "accuracy": None if y_in is None else _accuracy(detector, sets, y_in, level),
     }
@@ -33,11 +33,17 @@ def innermost(detector):
     return detector
 
 
+def threshold_of(last):
+    """Return the one threshold on its scores, or None: it may have one for each class."""
+    offset = getattr(last, "offset_", None)
+    return None if offset is None or np.ndim(offset) else float(offset)
+
+
 def _refused(detector, last, sets, scores):
     """Return which rows of each set are refused, without a second pass where a threshold tells."""
-    offset = getattr(last, "offset_", None)
-    if offset is not None and np.ndim(offset) == 0:
-        return {name: each < offset for name, each in scores.items()}
+    threshold = threshold_of(last)
+    if threshold is not None:
+        return {name: each < threshold for name, each in scores.items()}
     if hasattr(detector, "predict"):
         return {name: detector.predict(X) == -1 for name, X in sets.items()}
     return None

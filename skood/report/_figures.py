@@ -12,7 +12,7 @@ from ..plotting import (
     SurestMistakesDisplay,
     TrainingCurveDisplay,
 )
-from ._decisions import innermost
+from ._decisions import innermost, threshold_of
 
 # Without a salt the ids within a picture are random, and no page is like the one before.
 _COMMON = {"svg.hashsalt": "skood", "font.size": 11}
@@ -23,30 +23,48 @@ _STYLES = {
 
 def pictures(detector, sets, scores, to_images):
     """Return the title, what to see, and both versions of each picture."""
-    (_, scores_in), *others = scores.items()
-    of_scores = scores_in, dict(others)
-    last = innermost(detector)
-    offset = getattr(last, "offset_", None)
-    threshold = float(offset) if offset is not None and np.ndim(offset) == 0 else None
-    threshold = threshold if threshold is not None and np.isfinite(threshold) else None
-    shown = [
+    threshold = threshold_of(innermost(detector))
+    threshold = threshold if threshold is None or np.isfinite(threshold) else None
+    shown = _of_scores(scores, threshold)
+    if to_images is not None or all(_are_images(X) for X in sets.values()):
+        shown.append(_of_mistakes(sets, scores, threshold, to_images))
+    history = getattr(innermost(detector), "history_", None)
+    if history and "train_loss" in history[0]:
+        shown.append(("Training", "The loss of each epoch.",
+                      lambda: TrainingCurveDisplay.from_history(history)))
+    return [{"title": title, "text": text, **_drawn(draw)} for title, text, draw in shown]
+
+
+def _of_scores(scores, threshold):
+    both = _apart(scores)
+    shares = all(each.min() >= 0 and each.max() <= 1 for each in scores.values())
+    scale = "logit" if shares else "linear"
+    return [
         ("Scores", "The higher, the more in-distribution; the line is the threshold.",
-         lambda ax: ScoreHistogramDisplay.from_scores(*of_scores, threshold=threshold, ax=ax)),
+         lambda: ScoreHistogramDisplay.from_scores(*both, threshold=threshold, scale=scale)),
         ("ROC curves", "In-distribution is positive: at each share of in-distribution rows "
          "accepted, the share of each out-of-distribution set accepted with them.",
-         lambda ax: ROCDisplay.from_scores(*of_scores, ax=ax)),
+         lambda: ROCDisplay.from_scores(*both)),
         ("What other thresholds cost", "Out-of-distribution rows accepted by the thresholds that "
          "accept so many in-distribution ones.",
-         lambda ax: FPRAtTPRDisplay.from_scores(*of_scores, ax=ax)),
+         lambda: FPRAtTPRDisplay.from_scores(*both)),
     ]
-    if to_images is not None or all(_are_images(X) for X in sets.values()):
-        shown.append(_surest(sets, of_scores, threshold, to_images))
-    if getattr(last, "history_", None) and "train_loss" in last.history_[0]:
-        shown.append(("Training", "The loss of each epoch.",
-                      lambda ax: TrainingCurveDisplay.from_history(last.history_, ax=ax)))
-    return [
-        {"title": title, "text": text, **_drawn(draw, title)} for title, text, draw in shown
-    ]
+
+
+def _of_mistakes(sets, scores, threshold, to_images):
+    text = (
+        "In-distribution samples with the lowest scores, and of each out-of-distribution set those "
+        "with the highest. Grey numbers: decided rightly after all."
+    )
+    return "Surest mistakes", text, lambda: SurestMistakesDisplay.from_scores(
+        *_apart(scores), *_apart(sets), threshold=threshold, to_images=to_images
+    )
+
+
+def _apart(by_name):
+    """Return what belongs to the in-distribution set, and a dict of the rest."""
+    (_, first), *others = by_name.items()
+    return first, dict(others)
 
 
 def _are_images(X):
@@ -54,28 +72,14 @@ def _are_images(X):
     return len(shape) == 4 and shape[1] in (1, 3)
 
 
-def _surest(sets, of_scores, threshold, to_images):
-    X_in, *others = sets.values()
-    X_ood = dict(zip(list(sets)[1:], others, strict=True))
-
-    def draw(ax):
-        return SurestMistakesDisplay.from_scores(
-            *of_scores, X_in, X_ood, threshold=threshold, to_images=to_images, ax=ax
-        )
-
-    return ("Surest mistakes", "In-distribution samples with the lowest scores, and of each "
-            "out-of-distribution set those with the highest. Grey numbers: decided rightly after "
-            "all.", draw)
-
-
-def _drawn(draw, title):
+def _drawn(draw):
     """Draw in each style; on a new figure that is closed again, and without a window."""
     from matplotlib import pyplot
 
     uris = {}
     for name, styles in _STYLES.items():
         with pyplot.style.context(styles):
-            figure = draw(None).figure_
+            figure = draw().figure_
             uris[name] = _uri(figure)
             pyplot.close(figure)
     return uris
