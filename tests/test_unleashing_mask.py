@@ -283,6 +283,31 @@ def test_conv_and_linear_weights_are_masked_and_nothing_else(net):
     assert list(maskable_weights(nn.Sequential(twice, nn.ReLU(), twice))) == ["0.weight"]
 
 
+class Tokens(nn.Module):
+    """A head that is tied to the embedding, which has the first name of the two."""
+
+    def __init__(self, n_classes=11):
+        super().__init__()
+        self.embedding = nn.Embedding(n_classes, 8)
+        self.hidden = nn.Linear(8, 8)
+        self.head = nn.Linear(8, n_classes, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, x):
+        return self.head(self.hidden(self.embedding(x).mean(1)).relu())
+
+
+def test_a_head_tied_to_an_embedding_is_masked_and_stays_tied():
+    net, x = Tokens(), torch.randint(11, (20, 5))
+    assert sorted(maskable_weights(net)) == ["embedding.weight", "hidden.weight"]
+    masks = random_masks(net, 0.5)
+    popup = PopupNet(net, 0.5)
+    for other, mask in ((masked(net, masks), masks), (popup.pruned(), popup.masks())):
+        assert other.head.weight is other.embedding.weight
+        assert torch.equal(other.head.weight, net.head.weight * mask["embedding.weight"])
+    assert torch.equal(popup(x), popup.pruned()(x)) and not torch.equal(popup(x), net(x))
+
+
 @pytest.mark.parametrize("layer", [
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
 ])

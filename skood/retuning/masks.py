@@ -35,25 +35,25 @@ def maskable_weights(module):
     Returns
     -------
     dict of str to torch.nn.Parameter
-        In the order of ``named_modules``; of a tied weight the first name.
+        In the order of ``named_modules``, by the names of ``named_parameters``: a weight that is
+        tied to others has that of the first, which may be of an embedding.
 
     Raises
     ------
     ValueError
         If there is no such layer, or one computes its weight of other parameters.
     """
-    weights = {}
+    weights, names = {}, {id(weight): name for name, weight in module.named_parameters()}
     for path, layer in module.named_modules():
         if isinstance(layer, _LAYERS):
-            name = f"{path}.weight" if path else "weight"
-            _check_weight(name, layer.weight)
-            weights.setdefault(id(layer.weight), (name, layer.weight))
+            _check_weight(f"{path}.weight" if path else "weight", layer.weight)
+            weights[names[id(layer.weight)]] = layer.weight
     if not weights:
         raise ValueError(
             f"module, a {type(module).__name__}, has no Conv or Linear layer whose weights could "
-            "be masked."
+            "be masked. Without masks there is strategy='finetune' with a level of your own."
         )
-    return dict(weights.values())
+    return weights
 
 
 def _check_weight(name, weight):
