@@ -7,13 +7,25 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from skood import EnergyExposureDetector, OutlierExposureDetector, UnleashingMaskDetector, scores
+from skood import (
+    EnergyExposureDetector,
+    GradNormDetector,
+    KNNDetector,
+    MahalanobisDetector,
+    MSPDetector,
+    ODINDetector,
+    OutlierExposureDetector,
+    ReActDetector,
+    UnleashingMaskDetector,
+    scores,
+)
 from skood.datasets import load_digits_ood
 from skood.metrics import auroc, fpr95
 from skood.nn import MLP
-from skood.retuning import IntermediateStage, masks
+from skood.retuning import IntermediateStage, masks, unleashing_mask
 from skood.retuning.masks import mean_cross_entropy
 
 FAST = {"max_epochs": 3, "batch_size": 16, "lr": 0.01, "random_state": 0}
@@ -183,6 +195,69 @@ def test_the_level_is_measured_on_augmented_rows(table, trained):
     assert far > plainly
 
 
+@pytest.fixture
+def disagreeing(monkeypatch):
+    """Make the loss under masks what a test says."""
+    def say(*values):
+        monkeypatch.setattr(
+            unleashing_mask, "masked_cross_entropies", lambda *args: np.array(values)
+        )
+    return say
+
+
+@pytest.mark.parametrize(("values", "warns"), [
+    # Of two masks the standard error is half of what lies between them.
+    ([0.76, 1.24], False), ([0.74, 1.26], True),
+    ([0.4, 1.0, 1.6, 1.0, 1.0], False), ([0.1, 1.0, 1.9, 1.0, 1.0], True),
+    ([1.0], False), ([0.0, 0.0], False),
+])
+def test_masks_that_disagree_about_the_level_are_pointed_out(
+    table, trained, disagreeing, values, warns
+):
+    disagreeing(*values)
+    X, y, _ = table
+    detector = um(trained, n_masks=len(values), max_epochs=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        detector.fit(X, y)
+    assert [str(w.message).startswith("the masks disagree") for w in caught] == [True] * warns
+    assert all(w.filename == __file__ for w in caught)
+    assert detector.level_ == pytest.approx(np.mean(values))
+
+
+def test_a_level_that_is_not_finite_is_refused(table, trained):
+    X, y, _ = table
+    broken = copy.deepcopy(trained)
+    broken.head.bias.data[0] = float("nan")
+    with pytest.raises(ValueError, match="level='auto': the cross-entropy under masks is nan"):
+        um(broken).fit(X, y)
+
+
+class Functional(nn.Module):
+    """A net without a layer whose weights could be masked."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(*input_shape, n_outputs))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+@pytest.mark.parametrize("params", [{}, {"strategy": "prune", "level": 0.3}])
+def test_a_net_that_cannot_be_masked_is_refused_before_it_is_trained(table, params, monkeypatch):
+    X, y, _ = table
+    monkeypatch.setattr(UnleashingMaskDetector, "_pretrain", lambda *args: pytest.fail("trained"))
+    with pytest.raises(ValueError, match="Functional, has no Conv or Linear layer"):
+        um(Functional, **params).fit(X, y)
+
+
+def test_a_net_that_cannot_be_masked_is_finetuned_to_a_given_level(table):
+    X, y, _ = table
+    detector = um(Functional, level=0.9, max_epochs=40).fit(X, y)
+    assert mean_cross_entropy(detector.module_, [(X, y)], "float32") == pytest.approx(0.9, abs=0.1)
+
+
 def test_every_mask_removes_the_share_named(table, trained, monkeypatch):
     X, y, _ = table
     seen, draw = [], masks.random_masks
@@ -300,6 +375,23 @@ def test_the_score_is_the_one_asked_for(table, trained, score):
     np.testing.assert_allclose(detector.score_samples(A), formula(logits), rtol=1e-5)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("reading", [
+    MSPDetector, ODINDetector, MahalanobisDetector, ReActDetector, KNNDetector, GradNormDetector,
+])
+def test_what_reads_a_trained_net_reads_the_retuned_one(table, strategy, reading):
+    X, y, A = table
+    detector = um(strategy=strategy).fit(X, y)
+    fitted = reading(FrozenEstimator(detector)).fit(X, y)
+    by_module = reading(detector.module_).fit(X, y)
+    np.testing.assert_array_equal(fitted.score_samples(A), by_module.score_samples(A))
+    # Unfrozen it is fitted first, with the same seed.
+    again = reading(um(strategy=strategy)).fit(X, y)
+    np.testing.assert_array_equal(again.score_samples(A), fitted.score_samples(A))
+    start = reading(um(strategy=strategy, max_epochs=0, pretrain_epochs=3)).fit(X, y)
+    assert not np.allclose(start.score_samples(A), fitted.score_samples(A))
+
+
 def test_an_attack_climbs_what_does_not_saturate():
     sure = torch.tensor([[60.0, 0.0, 0.0], [0.0, 40.0, 0.5]], requires_grad=True)
     for score in ("energy", "msp", "max_logit", scores.uniform):
@@ -356,7 +448,8 @@ def test_without_labels_and_outliers_synthetic_ones_are_drawn_with_a_warning(tab
     ({"n_masks": 0}, "'n_masks' parameter"),
     ({"level": -0.1}, "'level' parameter"),
     ({"level": "low"}, "'level' parameter"),
-    ({"score": "odin"}, "'score' parameter"),
+    ({"score": "odin"}, r"score must be one of 'energy', .*, got 'odin'.*FrozenEstimator"),
+    ({"score": None}, "'score' parameter"),
     ({"exposure": None}, "'exposure' parameter"),
     ({"beta": -1.0}, "'beta' parameter"),
     ({"score": lambda z: z}, r"score must return one number a row, shape \(120,\)"),
@@ -432,3 +525,20 @@ def test_a_history_without_measurements_and_a_class_that_is_missing_are_refused(
             IntermediateStage.plot(each)
     with pytest.raises(ValueError, match="y_in must hold every class: it has 2, the network 3"):
         um(callbacks=[IntermediateStage(X[:80], y[:80], A)]).fit(X, y)
+
+
+@pytest.mark.parametrize(("changed", "match"), [
+    ({"y_in": lambda y: y[:50]}, r"y_in must hold one label for each of the 120 .* got \(50,\)"),
+    ({"y_in": lambda y: y[:, None]}, r"y_in must hold one label .* got \(120, 1\)"),
+    ({"X_in": lambda X: X[:, :3]}, r"each sample of X_in must have the shape .* got \(3,\)"),
+    ({"X_ood": lambda A: A[:, :3]}, r"each sample of X_ood must have the shape .* got \(3,\)"),
+    ({"X_ood": lambda A: A[:0]}, "X_ood must hold at least one sample"),
+    ({"score": lambda score: "odin"}, "score must be one of 'energy'"),
+])
+def test_a_stage_is_checked_before_an_epoch_is_spent(table, changed, match, monkeypatch):
+    X, y, A = table
+    given = {"X_in": X, "y_in": y, "X_ood": A, "score": "energy"}
+    stage = IntermediateStage(**{k: changed.get(k, lambda v: v)(v) for k, v in given.items()})
+    monkeypatch.setattr(stage.__class__, "on_epoch_end", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=match):
+        um(callbacks=[stage]).fit(X, y)

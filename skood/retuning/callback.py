@@ -5,7 +5,8 @@ from skorch.callbacks import Callback
 
 from ..engine.inference import predict_logits
 from ..metrics import auroc, fpr95
-from .reading import read
+from ..validation import check_shape
+from .reading import check_score, read
 
 _CURVES = {"id_accuracy": "accuracy on X", "ood_auroc": "AUROC", "ood_fpr95": "FPR95"}
 
@@ -66,6 +67,19 @@ class IntermediateStage(Callback):
         self.X_ood = X_ood
         self.score = score
 
+    def on_train_begin(self, net, **kwargs):
+        """Check what was given, before an epoch is spent."""
+        check_score(self.score)
+        for name, X in (("X_in", self.X_in), ("X_ood", self.X_ood)):
+            if not len(X):
+                raise ValueError(f"{name} must hold at least one sample, got none.")
+            check_shape(np.shape(X)[1:], net.loader.X.shape[1:], name)
+        if np.shape(self.y_in) != (len(self.X_in),):
+            raise ValueError(
+                f"y_in must hold one label for each of the {len(self.X_in)} samples of X_in, shape "
+                f"({len(self.X_in)},); got {np.shape(self.y_in)}."
+            )
+
     def on_epoch_end(self, net, **kwargs):
         """Write the three columns of this epoch."""
         logits_in, logits_ood = (
@@ -83,7 +97,8 @@ class IntermediateStage(Callback):
         if len(classes) != logits.shape[1]:
             raise ValueError(
                 f"y_in must hold every class: it has {len(classes)}, the network "
-                f"{logits.shape[1]} outputs."
+                f"{logits.shape[1]} outputs. A network of one output, or of one more than there "
+                "are classes, cannot be watched."
             )
         return float(np.mean(logits.argmax(axis=1) == y))
 

@@ -7,6 +7,16 @@ from .. import scores
 NAMED = {"energy": scores.energy, "max_logit": scores.max_logit, "msp": scores.msp}
 
 
+def check_score(score):
+    """Refuse what is no score of the logits."""
+    if not callable(score) and score not in NAMED:
+        raise ValueError(
+            f"score must be one of {', '.join(map(repr, NAMED))} or a callable of the logits, got "
+            f"{score!r}. Whatever reads more than logits reads the fitted detector: "
+            "ODINDetector(FrozenEstimator(detector)), for one."
+        )
+
+
 def read(score, logits):
     """Return the score of each row of logits, higher = more in-distribution.
 

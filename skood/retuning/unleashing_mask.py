@@ -1,5 +1,7 @@
 """Unleashing Mask (Zhu, Li, Yao, Liu, Xu and Han, ICML 2023)."""
 
+import math
+import warnings
 from numbers import Integral, Real
 
 import torch
@@ -12,12 +14,13 @@ from ..engine.inputs import Selection
 from ..engine.loader import PairedLoader
 from ..exposure.bounding import BaseBoundingDetector
 from ..training import log_odds, sample_rows
-from .masks import masked_cross_entropies
+from .masks import maskable_weights, masked_cross_entropies
 from .popup import PopupNet
-from .reading import NAMED, read
+from .reading import check_score, read
 
 _N_MEASURED = 5000  # rows that the level is measured on
 _BATCH_MEASURED = 256  # of them at a time, whatever batch_size is
+_LARGEST_ERROR = 0.25  # of the level, relative, that is let pass without a word
 
 
 class UnleashingMaskDetector(BaseBoundingDetector):
@@ -194,7 +197,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         "n_masks": [Interval(Integral, 1, None, closed="left")],
         "level": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "keep_fraction": [Interval(Real, 0, 1, closed="right")],
-        "score": [StrOptions(set(NAMED)), callable],
+        "score": [str, callable],
         "exposure": [StrOptions({"oe", "energy"})],
     }
 
@@ -260,6 +263,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         return self.classes_ is None and self.max_epochs > 0
 
     def _read_range(self, x_in, pool):
+        check_score(self._hidden["score"])
         if self.classes_ is None and self._hidden["score"] == "msp":
             raise ValueError(
                 "score='msp' is a probability among classes, and there are no labels: pass y, or "
@@ -273,6 +277,12 @@ class UnleashingMaskDetector(BaseBoundingDetector):
             )
 
     # ---- the classifier that is retuned
+
+    def _build(self, x_in):
+        module = super()._build(x_in)
+        if self.max_epochs > 0 and (self.strategy == "prune" or self.level == "auto"):
+            maskable_weights(module)  # it refuses now, not after the pretraining
+        return module
 
     def _pretrain(self, data, rng):
         if self.classes_ is not None:
@@ -315,6 +325,24 @@ class UnleashingMaskDetector(BaseBoundingDetector):
             self.precision,
         )
         self.level_, self.level_std_ = float(measured.mean()), float(measured.std())
+        self._check_level()
+
+    def _check_level(self):
+        if not math.isfinite(self.level_):
+            raise ValueError(
+                f"level='auto': the cross-entropy under masks is {self.level_}. The network gives "
+                "NaN or infinite logits for some rows of X: look at its weights, or scale X."
+            )
+        # Of the mean over masks; one mask says nothing about it.
+        error = self.level_std_ / math.sqrt(max(self.n_masks - 1, 1))
+        if error > _LARGEST_ERROR * self.level_:
+            warnings.warn(
+                f"the masks disagree about the level: {self.level_:.2g} nats, with a standard "
+                f"error of {error:.2g} for n_masks={self.n_masks}. Masks of remove_fraction="
+                f"{self.remove_fraction} may wreck this network. Give a level, lower "
+                "remove_fraction, or raise n_masks.",
+                UserWarning, stacklevel=8,
+            )
 
     def _samples(self, data, rng):
         index = sample_rows(len(data.x_in), _N_MEASURED, rng)
