@@ -103,9 +103,9 @@ def estimate_level(net, batches, keep_fraction=KEPT_FOR_LEVEL):
     """Return the mean cross-entropy of a trained net under one random mask.
 
     In evaluation mode, BatchNorm's statistics being those of the whole net. As in the released
-    code one mask is drawn, so the level is one draw of a number with a large spread (.49 to .61 of
-    three seeds on CIFAR-10), and the masks are sorted out anew for every batch, although no score
-    changes.
+    code one mask is drawn, so the level is one draw of a number that may have a large spread
+    (``level_std`` in results/um.csv), and the masks are sorted out anew for every batch, although
+    no score changes.
 
     Parameters
     ----------

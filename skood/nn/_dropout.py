@@ -9,10 +9,10 @@ _LEVELS = 2**16
 class CheapDropout(nn.Dropout):
     """``nn.Dropout`` that draws 16 random bits an element where torch, on a CPU, takes its time.
 
-    There torch draws 32 bits at a time, one element after the other, which makes a fifth of a
-    training step of a DenseNet. Here an element is kept with probability ``1 - p``, rounded to a
-    multiple of ``2 ** -16``, and divided by just that, so that means are preserved. On other
-    devices, and where nothing or all would be dropped, it is torch's own.
+    There torch draws 32 bits at a time, one element after the other, and a DenseNet drops after
+    every convolution. Here an element is kept with probability ``1 - p``, rounded to a multiple of
+    ``2 ** -16``, and divided by just that, so that means are preserved. On other devices, and where
+    nothing or all would be dropped, it is torch's own.
     """
 
     def forward(self, x):

@@ -135,8 +135,8 @@ def top_masks(scores, keep_fraction):
 
 
 def _top_mask(scores, keep_fraction):
-    # Unsorted it is a partition: a tenth of the time of a sort. Numbers of weights rather than a
-    # threshold, because equal scores would be on one side of it, all together.
+    # Unsorted it is a partition. Numbers of weights rather than a threshold, because equal scores
+    # would be on one side of it, all together.
     smallest = scores.abs().flatten().topk(
         n_removed(scores.numel(), keep_fraction), largest=False, sorted=False
     )
