@@ -386,7 +386,9 @@ of the candidates, too, is in um_stage.csv.
 
 All parameters at their defaults, three seeds, mean of held-out digits, photograph, letters and
 noise. The start is the same network, trained plainly for 30 epochs; 30 more of each method. Nothing
-odd is there to forget, and UM and UMAP do harm; UM's harm hangs on the seed.
+odd is there to forget, and UM and UMAP do harm; UM's harm hangs on the seed. An MLP that
+was given wrong labels to forget is in `examples/plot_unleashing_mask.py`: UMAP, and UM at a level
+chosen by held-out outliers, help there.
 
 {table(of_start(rows, DIGITS), (*detection, 'accuracy', 'loss', 'level'))}
 """

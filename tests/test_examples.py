@@ -65,6 +65,12 @@ def woods(tmp_path_factory):
     return _run("woods", tmp_path_factory.mktemp("woods"), "--epochs", "12")
 
 
+@pytest.fixture(scope="module")
+def unleashing_mask(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unleashing_mask")
+    return _run("unleashing_mask", folder, "--epochs", "8", "--retuning", "2")
+
+
 def _printed_table(text):
     rows = (line.split() for line in text.splitlines())
     rows = [row for row in rows if len(row) == 9 and row[0] in (*SETS, "mean")]
@@ -114,7 +120,9 @@ def test_quickstart_saves_a_picture(quickstart):
     _check_picture(quickstart[1] / "quickstart.png")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "atom", "displays", "greg", "woods"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "atom", "displays", "greg", "woods", "unleashing_mask"]
+)
 def test_picture_of_the_documentation_is_small(name):
     picture = ROOT / "docs" / "images" / f"{name}.png"
     assert picture.read_bytes().startswith(PNG_SIGNATURE)
@@ -355,3 +363,66 @@ def test_displays_print_the_rates_and_save_a_picture(displays):
     assert [file.name for file in sorted(output.iterdir())] == ["displays.png"]
     assert "displays_output/displays.png" in text
     _check_picture(output / "displays.png")
+
+
+UM_NAMES = ["start", "trained on", "UM, measured", "UM, chosen", "UMAP, measured", "UMAP, chosen"]
+
+
+def _um_rows(text):
+    """Return {detector: level, loss, by heart, held-out, the sets, mean, AUROC, right}."""
+    rows = (line.split("  ", maxsplit=1) for line in text.splitlines() if "  " in line)
+    return {name: np.array(row.split()) for name, row in rows if name and len(row.split()) == 11}
+
+
+def test_um_prints_what_the_saved_detector_does(unleashing_mask):
+    text, output = unleashing_mask
+    data = load_digits_ood()
+    detector = joblib.load(output / "detector.joblib")
+    report = ood_report(
+        detector, _as_rows(data.X_test), {name: _as_rows(x) for name, x in data.ood.items()},
+        y_in=data.y_test,
+    )
+    printed = _um_rows(text)
+    assert list(printed)[:6] == UM_NAMES and list(printed)[6].startswith("stopped at ")
+    expected = [*report.fpr95, *report.loc["mean", ["auroc", "accuracy"]]]
+    # Printed with one decimal; 0.06 leaves room for the last bit of a score.
+    row = printed["UM, chosen"].astype(float)
+    np.testing.assert_allclose(row[4:], 100 * np.array(expected, dtype=float), atol=0.06)
+    last = detector.history_[-1]
+    assert (detector.level_, last["ood_fpr95"]) == pytest.approx((row[0], row[3] / 100), abs=6e-4)
+    assert (last["train_loss"], last["by_heart"]) == pytest.approx((row[1], row[2] / 100), abs=6e-3)
+
+
+def test_um_measures_the_right_labels_of_digits_that_it_is_not_trained_on(unleashing_mask):
+    (stage,) = joblib.load(unleashing_mask[1] / "detector.joblib").callbacks
+    data = load_digits_ood()
+    rows = {row.tobytes(): label for row, label in
+            zip(_as_rows(data.X_train), data.y_train, strict=True)}
+    assert [rows[row.tobytes()] for row in stage.X_in] == stage.y_in.tolist()
+    assert len(stage.X_in) == 200
+    np.testing.assert_array_equal(stage.X_ood, _as_rows(data.X_val_ood))
+
+
+def test_um_chooses_by_held_out_outliers(unleashing_mask):
+    text, output = unleashing_mask
+    printed, chosen = _um_rows(text), joblib.load(output / "detector.joblib")
+    assert chosen.level in (0.2, 0.4, 0.6, 0.8)
+    assert printed["trained on"][0] == "0.00" and printed["start"][0] == "-"
+    first, last = (line for line in text.splitlines() if line.startswith("After epoch"))
+    middle = int(re.match(r"After epoch (\d+):", first)[1])
+    assert f"stopped at {middle}" in printed and last.startswith("After epoch 8:")
+    held_out = [float(re.search(r"outliers ([\d.]+) %", line)[1]) for line in (first, last)]
+    assert held_out[0] <= held_out[1] == float(printed["start"][3])
+
+
+def test_um_fits_a_terminal_and_says_where_its_files_are(unleashing_mask):
+    text, output = unleashing_mask
+    assert max(map(len, text.splitlines())) <= 100
+    files = [file.name for file in sorted(output.iterdir())]
+    assert files == ["detector.joblib", "unleashing_mask.png"]
+    for file in output.iterdir():
+        assert f"unleashing_mask_output/{file.name}" in text
+
+
+def test_um_saves_a_picture(unleashing_mask):
+    _check_picture(unleashing_mask[1] / "unleashing_mask.png")
