@@ -175,6 +175,16 @@ def test_the_level_does_not_depend_on_the_batch_size(table, trained, augment):
     assert len(levels) == 1 and min(levels.pop()) > 0
 
 
+def test_of_many_rows_a_drawn_part_is_measured_whatever_the_batch_size(
+    table, trained, monkeypatch
+):
+    X, y, _ = table
+    whole = um(trained, max_epochs=1).fit(X, y).level_
+    monkeypatch.setattr(unleashing_mask, "_N_MEASURED", 50)
+    parts = {um(trained, batch_size=size, max_epochs=1).fit(X, y).level_ for size in (5, 64)}
+    assert len(parts) == 1 and whole not in parts
+
+
 def test_the_level_rises_with_what_is_removed_and_the_masks_are_as_many_as_asked(table, trained):
     X, y, _ = table
     own = mean_cross_entropy(trained, [(X, y)], "float32")

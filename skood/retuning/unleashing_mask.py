@@ -108,7 +108,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         With ``strategy="prune"``, the network before: ``module_`` is that with weights set to 0,
         and statistics of BatchNorm that have moved on. In memory the two share what is never
         masked: weights with zeros among them lie beside the whole ones, as ``module_`` is an
-        ordinary module of the same class. A file holds both networks, so it is twice as large.
+        ordinary module of the same class. A file holds both, and a trained `module` beside them.
     m_in_, m_out_ : float
         The margins used, in nats; only where outliers join the loss by ``exposure="energy"``.
     module_ : torch.nn.Module
