@@ -1,6 +1,7 @@
 """Out-of-distribution detection as scikit-learn estimators around deep nets."""
 
 from ._version import __version__
+from .conformal import ConformalDetector
 from .exposure import (
     ACETDetector,
     ATOMDetector,
@@ -44,6 +45,7 @@ __all__ = [
     "ACETDetector",
     "ASHDetector",
     "ATOMDetector",
+    "ConformalDetector",
     "DICEDetector",
     "DOSDetector",
     "EnergyDetector",

@@ -53,7 +53,7 @@ def read_training_data(detector, X, y, X_aux):
     Sets ``n_features_in_``, ``feature_names_in_`` and ``input_shape_`` on the detector.
     """
     X = check_samples(detector, X, reset=True, min_samples=2)
-    if y is not None and _are_outliers(y, X):
+    if y is not None and are_outliers(y, X):
         if X_aux is not None:
             raise ValueError(
                 "outliers came twice: the second argument has X's sample shape, so it was read as "
@@ -70,13 +70,13 @@ def read_training_data(detector, X, y, X_aux):
             sources.append(Selection(X, np.flatnonzero(~known)))
             X, y = Selection(X, np.flatnonzero(known)), y[known]
         _check_enough(X)
-        y_in, classes = _encode(y)
+        y_in, classes = encode(y)
     check = partial(_check_items, detector)
     pool = OutlierPool(sources, detector.dtype, check) if sources else None
     return TrainingData(X, y_in, classes, pool)
 
 
-def _are_outliers(y, X):
+def are_outliers(y, X):
     """Whether the second positional argument has X's sample shape."""
     if isinstance(y, Dataset):
         return True
@@ -154,7 +154,7 @@ def _check_enough(X):
         )
 
 
-def _encode(y):
+def encode(y):
     """Return the labels as positions in the sorted classes, and the classes."""
     if y.dtype.kind == "O" and all(isinstance(label, Integral) for label in y):
         y = np.array(y.tolist())  # integers beside which -1 had to stand

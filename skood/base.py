@@ -28,6 +28,15 @@ def _has_labels(detector):
     return True
 
 
+def unfitted(detector):
+    """Return a detector with the parameters of this one, to be fitted in its place."""
+    draft = object.__new__(type(detector))
+    draft.__dict__ = {
+        k: v for k, v in vars(detector).items() if k.startswith("_") or not k.endswith("_")
+    }
+    return draft
+
+
 class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
     """Base of all detectors: ``_fit`` sets the fitted attributes, ``_score`` reads the logits."""
 
@@ -66,18 +75,10 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
             Unchanged if the fit fails or is interrupted.
         """
         self._check_names()
-        draft = self._unfitted()
+        draft = unfitted(self)
         draft._fit(X, y, X_aux)
         self.__dict__ = draft.__dict__
         return self
-
-    def _unfitted(self):
-        """Return a detector with these parameters, to be fitted in place of this one."""
-        draft = object.__new__(type(self))
-        draft.__dict__ = {
-            k: v for k, v in vars(self).items() if k.startswith("_") or not k.endswith("_")
-        }
-        return draft
 
     @abstractmethod
     def _fit(self, X, y, X_aux):

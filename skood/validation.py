@@ -34,12 +34,7 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
     -------
     ndarray of shape (n, *input_shape)
     """
-    if isinstance(X, Dataset):
-        raise TypeError(
-            f"{name} is a torch Dataset, which has no shape that can be checked. Wrap it: "
-            "skorch.helper.SliceDataset(dataset)."
-        )
-    X = as_array(X)
+    X = as_array(X, name)
     shape = tuple(X.shape)
     if not reset and len(shape) > 1 and (name != "X" or max(len(shape), _ndim(detector)) > 2):
         check_shape(shape[1:], detector.input_shape_, name)  # of tables X, scikit-learn says it
@@ -100,8 +95,13 @@ def _ndim(detector):
     return 1 + len(detector.input_shape_)
 
 
-def as_array(X):
+def as_array(X, name="X"):
     """Give tensors, lists and SliceDatasets their own dtype as arrays; leave the rest."""
+    if isinstance(X, Dataset):
+        raise TypeError(
+            f"{name} is a torch Dataset, which has no shape that can be checked. Wrap it: "
+            "skorch.helper.SliceDataset(dataset)."
+        )
     if torch.is_tensor(X):
         return _to_numpy(X)
     # check_array would take the values of a list for floats: 8-bit images are to stay 8-bit.

@@ -4,6 +4,8 @@
 paths through the code.
 """
 
+from sklearn.ensemble import IsolationForest
+
 import skood
 
 FAST = {"max_epochs": 2, "batch_size": 32, "module__hidden": (8,), "random_state": 0}
@@ -16,7 +18,7 @@ def net():
 
 def make():
     """Return all instances, by a name that says what is special about each."""
-    return make_training() | make_reading()
+    return make_training() | make_reading() | make_around()
 
 
 def make_training():
@@ -98,4 +100,17 @@ def make_reading():
         "NCI": skood.NCIDetector(net()),
         "NNGuide": skood.NNGuideDetector(net(), n_neighbors=3),
         "Score": skood.ScoreDetector(net()),
+    }
+
+
+def make_around():
+    """Return the instances around another detector."""
+    forest = IsolationForest(n_estimators=10, random_state=0)
+    return {
+        "Conformal-forest": skood.ConformalDetector(forest),
+        "Conformal-forest-cross": skood.ConformalDetector(forest, method="cross", n_folds=3),
+        "Conformal-OE": skood.ConformalDetector(skood.OutlierExposureDetector(**FAST)),
+        "Conformal-OE-cross": skood.ConformalDetector(
+            skood.OutlierExposureDetector(**FAST), method="cross", n_folds=2, alpha=0.1
+        ),
     }

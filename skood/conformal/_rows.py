@@ -1,0 +1,102 @@
+"""The rows of a fit, told apart: which are in-distribution, and of which class."""
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d, indexable
+from sklearn.utils.validation import _check_method_params
+
+from ..arguments import are_outliers, encode
+from ..labels import is_in_distribution
+from ..validation import as_array
+from ._rules import check_finite
+
+
+class Rows(NamedTuple):
+    """Rows as they came, and what their labels say.
+
+    Attributes
+    ----------
+    X : array-like of shape (n, *input_shape)
+    y : ndarray of shape (n,) or None
+    inside : ndarray of int of shape (n_in,)
+        The in-distribution rows: those whose label is not -1.
+    codes : ndarray of int of shape (n_in,)
+        Their labels, as positions in `classes`; zeros without labels.
+    classes : ndarray of shape (n_classes,) or None
+    """
+
+    X: object
+    y: np.ndarray | None
+    inside: np.ndarray
+    codes: np.ndarray
+    classes: np.ndarray | None
+
+
+def separate(X, y, X_aux=None):
+    """Return X in a container that can be indexed, the labels, and the outliers that came as y."""
+    (X,) = indexable(as_array(X))
+    if y is None or not are_outliers(y, X):
+        return X, y, X_aux
+    if X_aux is not None:
+        raise ValueError(
+            "outliers came twice: the second argument has X's sample shape, so it was read as "
+            "outliers, and X_aux was given too. Pass fit(X, y, X_aux=outliers)."
+        )
+    return X, None, y
+
+
+def read_rows(X, y):
+    """Tell the in-distribution rows from those with ``y == -1``, and read their labels."""
+    n = X.shape[0]
+    if y is None:
+        return Rows(X, None, np.arange(n), np.zeros(n, dtype=int), None)
+    y = column_or_1d(y)
+    check_consistent_length(X, y)
+    inside = np.flatnonzero(is_in_distribution(y, "y"))
+    codes, classes = encode(y[inside]) if len(inside) else (np.zeros(0, dtype=int), None)
+    return Rows(X, y, inside, codes, classes)
+
+
+def take(X, rows):
+    """Return rows of X in its own container, or X itself where all are asked for."""
+    return X if len(rows) == X.shape[0] else _safe_indexing(X, rows)
+
+
+def check_takes_outliers(estimator):
+    """Refuse outliers that an estimator has no use for, before they vanish."""
+    taken = inspect.signature(estimator.fit).parameters
+    if "X_aux" not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        raise TypeError(
+            f"X_aux was given, but {type(estimator).__name__}.fit takes no outliers: leave them "
+            "out, or pass a detector that trains against them."
+        )
+
+
+def fit_and_score(estimator, rows, held_out, params):
+    """Fit a clone without the rows held out, and score these.
+
+    Parameters
+    ----------
+    estimator : estimator
+    rows : Rows
+    held_out : ndarray of int
+    params : dict
+        For ``fit``. Those with an entry a row are cut to the training rows; X_aux never is.
+
+    Returns
+    -------
+    fitted : estimator
+    scores : ndarray of float64 of shape (len(held_out),)
+    """
+    trained_on = np.delete(np.arange(rows.X.shape[0]), held_out)
+    outliers = {name: params[name] for name in params if name == "X_aux"}
+    others = {name: params[name] for name in params if name != "X_aux"}
+    fitted = clone(estimator).fit(
+        take(rows.X, trained_on), None if rows.y is None else rows.y[trained_on],
+        **_check_method_params(rows.X, others, trained_on), **outliers,
+    )
+    scores = fitted.score_samples(take(rows.X, held_out))
+    return fitted, check_finite(scores, f"scores of {type(fitted).__name__}")
