@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial import KDTree
+from scipy.stats import betabinom
 from sklearn.datasets import make_moons
 from sklearn.metrics import roc_auc_score
 
@@ -21,6 +22,7 @@ from skood.robustness import evaluate_robustness
 from skood.scores import energy
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted(path.stem.removeprefix("plot_") for path in ROOT.glob("examples/plot_*.py"))
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SETS = ["held_out_digits", "photograph", "letters", "noise"]
 
@@ -69,6 +71,11 @@ def woods(tmp_path_factory):
 def unleashing_mask(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unleashing_mask")
     return _run("unleashing_mask", folder, "--epochs", "8", "--retuning", "2")
+
+
+@pytest.fixture(scope="module")
+def conformal(tmp_path_factory):
+    return _run("conformal", tmp_path_factory.mktemp("conformal"), "--epochs", "3")
 
 
 def _printed_table(text):
@@ -120,9 +127,7 @@ def test_quickstart_saves_a_picture(quickstart):
     _check_picture(quickstart[1] / "quickstart.png")
 
 
-@pytest.mark.parametrize(
-    "name", ["quickstart", "atom", "displays", "greg", "woods", "unleashing_mask"]
-)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_picture_of_the_documentation_is_small(name):
     picture = ROOT / "docs" / "images" / f"{name}.png"
     assert picture.read_bytes().startswith(PNG_SIGNATURE)
@@ -426,3 +431,47 @@ def test_um_fits_a_terminal_and_says_where_its_files_are(unleashing_mask):
 
 def test_um_saves_a_picture(unleashing_mask):
     _check_picture(unleashing_mask[1] / "unleashing_mask.png")
+
+
+def _conformal_rows(text):
+    """Return {promised: the six shares refused} and {promised: the three of the draws}."""
+    rows = [line.split() for line in text.splitlines()]
+    rows = [row for row in rows if row and row[0] in ("1", "5", "10")]
+    return ({row[0]: np.array(row[1:], float) for row in rows if len(row) == n} for n in (7, 4))
+
+
+def test_conformal_prints_what_the_saved_detector_does(conformal):
+    text, output = conformal
+    data = load_digits_ood()
+    detector = joblib.load(output / "detector.joblib")
+    shares, _ = _conformal_rows(text)
+    for promised, row in shares.items():
+        p_values = [
+            detector.p_values(X) for X in (data.X_test, np.concatenate(list(data.ood.values())))
+        ]
+        refused = [100 * np.mean(p <= int(promised) / 100) for p in p_values]
+        # Printed with one decimal; 0.06 leaves room for the last bit of a score.
+        np.testing.assert_allclose(row[[1, 4]], refused, atol=0.06)
+
+
+def test_conformal_shows_a_promise_that_is_kept(conformal):
+    shares, draws = _conformal_rows(conformal[0])
+    assert list(shares) == list(draws) == ["1", "5", "10"]
+    for promised, k in {"1": 2, "5": 12, "10": 24}.items():
+        # Over all draws of 240 from one pool of images k / 241; the law is that of a draw.
+        error = 400 * betabinom(241, k, 241 - k).std() / 241 / np.sqrt(1000)
+        assert abs(draws[promised][0] - 100 * k / 241) <= error + 0.05
+        assert draws[promised][1] < int(promised) < draws[promised][2]
+        assert shares[promised][0] > shares[promised][1]
+
+
+def test_conformal_fits_a_terminal_and_says_where_its_files_are(conformal):
+    text, output = conformal
+    assert max(map(len, text.splitlines())) <= 100
+    assert [file.name for file in sorted(output.iterdir())] == ["conformal.png", "detector.joblib"]
+    for file in output.iterdir():
+        assert f"conformal_output/{file.name}" in text
+
+
+def test_conformal_saves_a_picture(conformal):
+    _check_picture(conformal[1] / "conformal.png")

@@ -272,12 +272,12 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _params_of_estimator(self, X_aux, fit_params):
         """Return what the estimator's ``fit`` is to be given besides X and y."""
+        given = fit_params if X_aux is None else {**fit_params, "X_aux": X_aux}
         if _routing_enabled():
-            return process_routing(self, "fit", X_aux=X_aux, **fit_params).estimator.fit
-        if X_aux is None:
-            return fit_params
-        check_takes_outliers(self.estimator)
-        return {**fit_params, "X_aux": X_aux}
+            return process_routing(self, "fit", **given).estimator.fit
+        if X_aux is not None:
+            check_takes_outliers(self.estimator)
+        return given
 
     def _draw_parts(self, rows):
         """Return the parts to hold out, one after another, as positions in ``rows.inside``."""
