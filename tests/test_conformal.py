@@ -29,6 +29,7 @@ from skood.conformal import (
     false_alarm_law,
     least_calibration_size,
 )
+from skood.conformal._folds import FoldRanks
 from skood.conformal._parts import draw_folds, draw_part
 from skood.datasets import load_digits_ood
 from skood.model_selection import OODScorer
@@ -143,21 +144,21 @@ def test_ties_raise_no_more_alarms(n, alpha, n_values):
     assert counts.mean() <= alpha * N_NEW + margin
 
 
-def test_p_values_are_uniform_on_their_grid_and_super_uniform_with_ties():
+@pytest.mark.parametrize("decimals", [None, 0])
+def test_p_values_are_uniform_on_their_grid_and_super_uniform_everywhere(decimals):
     rng, n = np.random.default_rng(0), 19
-    grid = np.arange(1, n + 2) / (n + 1)
-    for round_to, sides in ((None, "two"), (0, "one")):
-        shares = np.zeros(len(grid))
-        for _ in range(N_SPLITS):
-            scores = rng.standard_normal(n + 50)
-            scores = scores if round_to is None else scores.round(round_to)
-            p_values = quietly(frozen().fit, columns(scores[:n])).p_values(columns(scores[n:]))
-            shares += (p_values[:, None] <= grid).mean(axis=0) / N_SPLITS
-        k = np.arange(1, n + 1)  # at the last, 1, there is nothing to err by
-        margin = SIGMAS * stats.betabinom(50, k, n + 1 - k).std() / 50 / np.sqrt(N_SPLITS)
-        excess = shares[:-1] - grid[:-1]
-        assert (excess <= margin).all() and shares[-1] == pytest.approx(1)
-        assert sides == "one" or (excess >= -margin).all()
+    levels = np.arange(1, 200) / 200  # the grid is every tenth
+    shares = np.zeros(len(levels))
+    for _ in range(N_SPLITS):
+        scores = rng.standard_normal(n + 50)
+        scores = scores if decimals is None else scores.round(decimals)
+        p_values = frozen().fit(columns(scores[:n])).p_values(columns(scores[n:]))
+        shares += (p_values[:, None] <= levels).mean(axis=0) / N_SPLITS
+    k = np.arange(1, n + 1)
+    margin = SIGMAS * stats.betabinom(50, k, n + 1 - k).std().max() / 50 / np.sqrt(N_SPLITS)
+    assert (shares <= levels + margin).all()
+    if decimals is None:
+        assert (shares >= np.floor(20 * levels + 1e-9) / 20 - margin).all()
 
 
 def test_random_ties_make_p_values_uniform():
@@ -242,6 +243,20 @@ def test_conditional_on_the_prediction_each_predicted_class_keeps_the_rate():
     rates, margin = by_class("predicted", flip=0.3)["predicted"]
     assert (rates <= 0.1 + margin).all()
     assert (rates > 0.07).all()  # neither pays for the other
+
+
+@pytest.mark.parametrize("conditional_on", [None, "label", "predicted"])
+def test_outliers_among_the_rows_change_no_threshold(conditional_on):
+    rng = np.random.default_rng(0)
+    classes = rng.integers(2, size=200)
+    X, y = columns(rng.normal(size=200), classes), np.array(["common", "rare"], object)[classes]
+    detector = frozen(conditional_on=conditional_on)
+    expected = detector.fit(X, y).offset_
+    marked = np.r_[np.full(30, -1, object), y]
+    detector.fit(np.r_[X[:30] - 9, X], marked)
+    np.testing.assert_array_equal(detector.offset_, expected)
+    detector.recalibrate(np.r_[X[:30] - 9, X], marked)
+    np.testing.assert_array_equal(detector.offset_, expected)
 
 
 def test_the_largest_p_value_is_the_largest_of_the_classes():
@@ -378,6 +393,13 @@ def test_cross_conformal_p_values_by_their_definition():
     assert (np.diff(far) < 0).all() and far[-1] > 0
 
 
+def test_a_rank_stays_one_however_far_the_scores_are():
+    ranks = FoldRanks([np.arange(3.0), np.arange(3.0)])
+    scores = np.array([[1e30, 1.0, -1e30], [-5.0, 1.0, 5.0]])  # 3 of 6, 4 of 6, 3 of 6 below
+    np.testing.assert_array_equal(np.floor(7 * ranks(scores) + 1e-9), [3, 4, 3])
+    assert (ranks(scores) < (np.array([3, 4, 3]) + 1) / 7).all()
+
+
 @pytest.mark.parametrize("alpha", [0.05, 0.1])
 def test_cross_keeps_its_rate_with_detectors_that_know_their_training_rows(alpha):
     rng, n_folds, n = np.random.default_rng(0), 5, 100
@@ -459,7 +481,7 @@ def test_the_parts_are_disjoint_and_each_class_gives_its_share(table):
 def test_outliers_train_and_never_calibrate(table, method):
     X, y, A = table
     detector = ConformalDetector(Recorder(), method=method, random_state=0)
-    detector.fit(np.r_[X, A], np.r_[y, np.full(len(A), -1)], X_aux=(A[:9],))
+    detector.fit(np.r_[A, X], np.r_[np.full(len(A), -1), y], X_aux=(A[:9],))
     for each in detector.estimators_:
         assert np.isin(A[:, 0], each.seen_[:, 0]).all() and (each.y_ == -1).sum() == len(A)
         assert each.X_aux_[0] is not None and len(each.X_aux_[0]) == 9
@@ -494,7 +516,7 @@ def test_a_frozen_detector_is_calibrated_by_all_rows(table):
     X, y, A = table
     forest = IsolationForest(n_estimators=5, random_state=0).fit(X)
     detector = ConformalDetector(FrozenEstimator(forest), random_state=0)
-    detector.fit(np.r_[X, A], np.r_[y, np.full(len(A), -1)])
+    detector.fit(np.r_[A, X], np.r_[np.full(len(A), -1), y])
     assert detector.estimator_.estimator is forest
     assert detector.offset_ == conformal_threshold(forest.score_samples(X), 0.05)
     np.testing.assert_array_equal(detector.score_samples(A), forest.score_samples(A))
