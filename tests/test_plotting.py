@@ -20,7 +20,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import TensorDataset
 
 import skood
-from skood import plotting
+from skood import ConformalDetector, OutlierExposureDetector, plotting
 from skood.metrics import aupr_in, aupr_out, fpr95, fpr_at_tpr
 from skood.plotting import (
     FPRAtTPRDisplay,
@@ -567,4 +567,17 @@ def test_threshold_and_grid_can_be_seen_on_dark_paper():
         curves = ROCDisplay.from_scores([1.0, 2.0], [0.0, 1.0])
     assert histogram.threshold_line_.get_color() == "white"
     assert curves.ax_.get_xgridlines()[0].get_alpha() < 0.5
+    plt.close("all")
+
+
+def test_thresholds_of_classes_are_not_drawn_as_one():
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=200)
+    X = rng.normal(size=(200, 2)) + 3 * y[:, None]
+    detector = ConformalDetector(
+        OutlierExposureDetector(max_epochs=1, random_state=0), alpha=0.2,
+        conditional_on="predicted", random_state=0,
+    ).fit(X, y, X_aux=(rng.uniform(-6, 9, size=(200, 2)),))
+    assert np.shape(detector.offset_) == (2,)
+    assert ScoreHistogramDisplay.from_detector(detector, X, X + 9).threshold is None
     plt.close("all")

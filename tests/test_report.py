@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 from sklearn.ensemble import IsolationForest
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skood import OutlierExposureDetector
+from skood import ConformalDetector, OutlierExposureDetector
 from skood.datasets import load_digits_ood
 from skood.metrics import ood_report
 from skood.report import write_report
@@ -199,6 +200,37 @@ def test_decisions_of_what_is_inside_a_pipeline_or_search(kind, table, tmp_path)
     refused = (detector.predict(X_ood) == -1).mean()
     assert page.table("set", "refused")["ood"]["refused"].startswith(percent(refused))
     assert "No guarantee: the threshold leaves out contamination=auto" in page.text
+
+
+@pytest.mark.parametrize(("method", "promise"), [
+    ("split", "at most the share alpha is refused"),
+    ("cross", "what is proved is about twice as much"),
+])
+def test_promise_of_a_conformal_threshold_is_stated(method, promise, table, tmp_path):
+    X, X_in, X_ood = table
+    forest = IsolationForest(n_estimators=5, random_state=0)
+    detector = ConformalDetector(
+        forest, alpha=0.1, method=method, calibration_size=24, n_folds=2, random_state=0
+    ).fit(X)
+    page = Page(write_report(tmp_path / "a.html", detector, X_in, X_ood, **QUICK))
+    n = {"split": 24, "cross": 60}[method]
+    assert f"from {n} rows that calibrated it" in page.text and "alpha=0.1" in page.text
+    assert promise in page.text
+    refused = np.mean(detector.predict(X_in) == -1)
+    shown = page.table("set", "refused")["in-distribution"]["refused"]
+    assert shown.startswith(percent(refused))
+
+
+def test_thresholds_of_classes_decide_by_predict(digits, detector, tmp_path):
+    by_class = ConformalDetector(
+        FrozenEstimator(detector), alpha=0.2, conditional_on="predicted"
+    ).fit(digits.X_test[:240], digits.y_test[:240])
+    sets = {"letters": digits.ood["letters"][:50]}
+    X_in = digits.X_test[240:]
+    page = Page(write_report(tmp_path / "a.html", by_class, X_in, sets, **QUICK))
+    refused = np.mean(by_class.predict(X_in) == -1)
+    shown = page.table("set", "refused")["in-distribution"]["refused"]
+    assert shown.startswith(percent(refused)) and "Refused is what scores below" not in page.text
 
 
 def test_images_can_be_made_of_rows(table, tmp_path):

@@ -58,7 +58,10 @@ def threshold_of(detector, threshold):
 
 
 def _offset(detector):
-    """Return ``offset_`` of a detector, also of one inside a pipeline or a search."""
+    """Return ``offset_`` of a detector, also of one inside a pipeline or a search.
+
+    None where there is no such threshold, or one for each class.
+    """
     while not hasattr(detector, "offset_"):
         if hasattr(detector, "best_estimator_"):
             detector = detector.best_estimator_
@@ -66,4 +69,4 @@ def _offset(detector):
             detector = detector.steps[-1][1]
         else:
             return None
-    return float(detector.offset_)
+    return None if np.ndim(detector.offset_) else float(detector.offset_)
