@@ -41,7 +41,7 @@ import skood
 from skood.datasets import fetch_cifar10, fetch_ood
 from skood.metrics import auroc
 from skood.posthoc import Classifier
-from skood.posthoc.base import BLOCK
+from skood.posthoc.blocks import BLOCK
 
 RESULTS = Path(__file__).parent / "results" / "posthoc.md"
 N_FIT, N_TRAIN, EPOCHS, REPEATS = 10_000, 20_000, 3, 7

@@ -13,7 +13,7 @@ from batch_sizes import turns
 from torch import nn
 
 import skood
-from skood.posthoc.base import blocks
+from skood.posthoc.blocks import blocks
 
 N, D, N_CLASSES, REPEATS = 50_000, 512, 100, 4
 N_NEIGHBOURS = 2_000  # rows that are looked up in a bank of N
@@ -59,8 +59,9 @@ def own_scores(name, features, others, y, head):
     logits = head(torch.from_numpy(others)).numpy()
 
     def scores(n):
-        parts = [slice(part.start, min(part.stop, n)) for part in blocks(n)]
-        return np.concatenate([detector._score(logits[part], others[part]) for part in parts])
+        return np.concatenate([
+            detector._score(logits[part], others[part]) for part in blocks(n)
+        ])
 
     return scores
 

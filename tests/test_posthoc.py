@@ -630,8 +630,9 @@ def test_logits_below_0_leave_vim_the_energy(table, net):
     X, y, A = table
     low = deepcopy(net)
     low.head.bias.sub_(100)
-    with pytest.warns(UserWarning, match="largest logits are not above 0"):
+    with pytest.warns(UserWarning, match="largest logits are not above 0") as caught:
         detector = skood.ViMDetector(low).fit(X, y)
+    assert caught[0].filename == __file__
     np.testing.assert_array_equal(
         detector.score_samples(A), skood.EnergyDetector(low).fit(X, y).score_samples(A)
     )
@@ -644,6 +645,18 @@ def test_a_detector_fitted_without_labels_is_read_by_all_its_outputs(table, net)
         skood.MSPDetector(inner).fit(X).score_samples(A),
         skood.MSPDetector(net).fit(X).score_samples(A),
     )
+
+
+@pytest.mark.parametrize("Detector", [skood.KNNDetector, skood.NNGuideDetector])
+def test_more_neighbours_than_rows_are_as_many_as_there_are(table, net, Detector):
+    X, y, A = table
+    few = slice(20)
+    with pytest.warns(UserWarning, match="n_neighbors=30, but X has 20 rows: 20 ") as caught:
+        detector = Detector(net, n_neighbors=30).fit(X[few], y[few])
+    assert caught[0].filename == __file__
+    assert detector.n_neighbors_ == 20
+    all_of_them = Detector(net, n_neighbors=20).fit(X[few], y[few])
+    np.testing.assert_array_equal(detector.score_samples(A), all_of_them.score_samples(A))
 
 
 def test_no_row_is_its_own_neighbour(table, net):

@@ -17,14 +17,12 @@ from ..arguments import read_training_data
 from ..base import BaseDetector
 from ..engine.build import check_device
 from ..engine.frozen import freeze
-from ..engine.inference import device_of, in_eval_mode, predict_features, predict_logits
-from ..engine.inputs import rows, to_input
+from ..engine.inference import in_eval_mode, predict_features, predict_logits
 from ..engine.precision import check_precision
 from ..nn import find_head
-from .source import trained_net
+from .blocks import blocks
+from .source import example_for, trained_net
 
-BLOCK = 4096  # rows whose features are held at a time while they are scored
-_N_EXAMPLE = 2  # rows that a network is looked at with
 _NEAR = 1e-3  # how near to 1 probabilities sum, and to 0 their logarithms' logsumexp comes
 
 
@@ -95,19 +93,18 @@ class BasePostHocDetector(BaseDetector):
 
     def _read_head(self, X):
         """Set weight (K, d) and bias (K,) of the head, of the in-distribution classes, float64."""
-        example = to_input(rows(X, slice(_N_EXAMPLE)), self.dtype)
         module = in_eval_mode(self.module_)
-        weight = next(module.parameters())
-        _, head = find_head(module, example.to(weight.device))
+        _, head = find_head(module, example_for(module, X, self.dtype))
         weight = head.weight.detach()[: self._n_read].double().cpu().numpy()
         self._weight, self._bias = weight, np.zeros(len(weight))
         if head.bias is not None:
             self._bias = head.bias.detach()[: self._n_read].double().cpu().numpy()
 
     def _check_head(self, logits, features):
-        made = features[:_N_EXAMPLE] @ self._weight.T + self._bias
+        few = slice(2)
+        made = features[few] @ self._weight.T + self._bias
         tolerance = 0.1 if self.precision == "bf16" else 1e-3
-        if not np.allclose(made, logits[:_N_EXAMPLE], rtol=tolerance, atol=tolerance):
+        if not np.allclose(made, logits[few], rtol=tolerance, atol=tolerance):
             warnings.warn(
                 f"the logits are not what the network's last Linear layer returns: "
                 f"{type(self).__name__} reads that layer's weight as if they were. A network that "
@@ -175,11 +172,6 @@ class BaseLogitDetector(BasePostHocDetector):
         return self._score_rows(logits[:, : self._n_read], None)
 
 
-def blocks(n):
-    """Return the slices of ``n`` rows whose features are held at a time."""
-    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
-
-
 class Reading(NamedTuple):
     """How a network is read.
 
@@ -212,7 +204,7 @@ def _run_known(module, fingerprint, X, reading):
 
 def _fingerprint(module, X, dtype):
     """Return a hash of the weights, and of what they make of a few rows: code may change, too."""
-    example = to_input(rows(X, slice(_N_EXAMPLE)), dtype).to(device_of(module))
+    example = example_for(module, X, dtype)
     with torch.no_grad():
         return joblib.hash((freeze(module), in_eval_mode(module)(example).cpu().numpy()))
 

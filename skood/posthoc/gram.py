@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..engine.inference import device_of, in_eval_mode
-from ..engine.inputs import rows, to_input
+from ..engine.inference import in_eval_mode
 from ..nn.tap import Layers, forward_layers, inner_layers
-from .base import _N_EXAMPLE, BasePostHocDetector, Reading, warn_of_outputs
+from .base import BasePostHocDetector, Reading, warn_of_outputs
+from .blocks import blocks
+from .source import example_for
 
 _SUMS_BYTES = 2**26  # of the row sums that are held at a time
 _PART_BYTES = 2**20  # of those that are compared at a time, to stay in cache
@@ -181,7 +182,7 @@ class GramDetector(BasePostHocDetector):
     def _look_at_layers(self, X):
         """Set the names of the layers and to which layer, and which power of it, sums belong."""
         module = in_eval_mode(self.module_)
-        example = to_input(rows(X, slice(_N_EXAMPLE)), self.dtype).to(device_of(module))
+        example = example_for(module, X, self.dtype)
         self.layers_ = self._names(module, example)
         with torch.no_grad():
             _, sums = forward_layers(module, example, self._reading().layer)
@@ -226,8 +227,7 @@ class GramDetector(BasePostHocDetector):
     # ---- scores
 
     def _blocks(self, n, n_bytes):
-        size = max(1, n_bytes // (8 * len(self._layer_of)))
-        return [slice(start, start + size) for start in range(0, n, size)]
+        return blocks(n, max(1, n_bytes // (8 * len(self._layer_of))))
 
     def _predict_scores(self, X):
         return np.concatenate([

@@ -7,7 +7,8 @@ from scipy.special import softmax
 
 from .._random import as_generator
 from ..engine.inputs import rows, to_input
-from .base import BasePostHocDetector, blocks, warn_of_outputs
+from .base import BasePostHocDetector, warn_of_outputs
+from .blocks import blocks
 from .knn import kth_distances
 from .mahalanobis import squared_distances
 from .moments import class_means, unit_rows
@@ -150,8 +151,8 @@ class GROODDetector(BasePostHocDetector):
     def _mean_features(self, pool):
         """Return the mean features (1, d) of the rows of a pool, which is read in blocks."""
         total = 0
-        for start in range(0, len(pool), _N_READ):
-            index = np.arange(start, min(start + _N_READ, len(pool)))
+        for part in blocks(len(pool), _N_READ):
+            index = np.arange(part.start, part.stop)
             total = total + self._read(pool[index])[1].sum(axis=0, dtype=np.float64, keepdims=True)
         return total / len(pool)
 

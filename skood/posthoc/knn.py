@@ -137,12 +137,7 @@ class KNNDetector(BasePostHocDetector):
     def _learn(self, logits, features, y_in):
         if self.engine == "faiss":
             _faiss()  # now, not with the first score, one is told that it is missing
-        self.n_neighbors_ = min(self.n_neighbors, len(features))
-        if self.n_neighbors_ < self.n_neighbors:
-            warnings.warn(
-                f"n_neighbors={self.n_neighbors}, but X has {len(features)} rows: the last of them "
-                "is looked at.", UserWarning, stacklevel=7,
-            )
+        self.n_neighbors_ = neighbors_among(len(features), self.n_neighbors)
         self._bank = self._prepared(features)
 
     def _score(self, logits, features):
@@ -152,6 +147,16 @@ class KNNDetector(BasePostHocDetector):
     def _prepared(self, features):
         # In the network's own precision: the bank is large.
         return unit_rows(features, features.dtype) if self.normalize else features
+
+
+def neighbors_among(n_rows, n_neighbors):
+    """Return how many neighbours there are, at most those asked for; say so where they are less."""
+    if n_neighbors > n_rows:
+        warnings.warn(
+            f"n_neighbors={n_neighbors}, but X has {n_rows} rows: {n_rows} are taken.",
+            UserWarning, stacklevel=7,
+        )
+    return min(n_neighbors, n_rows)
 
 
 def kth_distances(queries, bank, k, engine="torch"):

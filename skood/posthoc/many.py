@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..validation import check_samples
-from .base import blocks, run
+from .base import run
+from .blocks import blocks
 
 
 def score_many(detectors, X):

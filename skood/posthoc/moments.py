@@ -3,17 +3,13 @@
 import numpy as np
 import torch
 
-_BLOCK = 4096  # rows in float64 at a time
-
-
-def _blocks(n):
-    return [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
+from .blocks import blocks
 
 
 def unit_rows(features, dtype=np.float64):
     """Return rows of length 1, divided in float64; rows of zeros stay."""
     units = np.empty(features.shape, dtype)
-    for part in _blocks(len(features)):
+    for part in blocks(len(features)):
         rows = features[part].astype(np.float64)
         length = np.linalg.norm(rows, axis=1, keepdims=True)
         units[part] = rows / np.where(length > 0, length, 1)
@@ -35,7 +31,7 @@ def class_means(features, y, drop=True):
     ndarray of float64 of shape (n_classes, d)
     """
     sums = torch.zeros(y.max() + 1, features.shape[1], dtype=torch.float64)
-    for part in _blocks(len(y)):
+    for part in blocks(len(y)):
         rows = torch.from_numpy(np.asarray(features[part], dtype=np.float64))
         sums.index_add_(0, torch.from_numpy(y[part]), rows)
     counts = np.bincount(y)
@@ -52,7 +48,7 @@ def second_moment(features, origin):
     origin : array of shape (d,) or (n, d), or callable, slice of rows -> such an array
     """
     total = 0
-    for part in _blocks(len(features)):
+    for part in blocks(len(features)):
         rows = features[part] - (origin(part) if callable(origin) else origin)
         total = total + rows.T @ rows
     return total / len(features)
@@ -71,7 +67,7 @@ def whitening(features, means, y, eps):
     """
     variances, vectors = np.linalg.eigh(second_moment(features, lambda part: means[y[part]]))
     mean_square = np.mean([np.square(features[part], dtype=np.float64).mean() for part in
-                           _blocks(len(features))])
+                           blocks(len(features))])
     # Rounding alone has a twelfth of eps^2; but features are sums, in which errors add up.
     of_rounding = max(
         len(variances) * np.finfo(np.float64).eps * variances[-1], eps**2 * mean_square

@@ -1,6 +1,5 @@
 """NNGuide: the energy, guided by that of similar training rows."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -8,7 +7,7 @@ from sklearn.utils._param_validation import Interval
 
 from .. import scores
 from .base import BasePostHocDetector
-from .knn import largest_products
+from .knn import largest_products, neighbors_among
 from .moments import unit_rows
 
 
@@ -114,12 +113,7 @@ class NNGuideDetector(BasePostHocDetector):
         self.random_state = random_state
 
     def _learn(self, logits, features, y_in):
-        self.n_neighbors_ = min(self.n_neighbors, len(features))
-        if self.n_neighbors_ < self.n_neighbors:
-            warnings.warn(
-                f"n_neighbors={self.n_neighbors}, but X has {len(features)} rows: all are read.",
-                UserWarning, stacklevel=7,
-            )
+        self.n_neighbors_ = neighbors_among(len(features), self.n_neighbors)
         self._bank = unit_rows(features, features.dtype)
         self._bank *= scores.energy(logits)[:, None].astype(features.dtype)
 

@@ -14,8 +14,6 @@ from ..engine.inference import device_of
 from ..engine.inputs import rows, to_input
 from .classifier import Classifier
 
-_N_EXAMPLE = 2  # rows that a network is tried on
-
 
 class TrainedNet(NamedTuple):
     """A trained network and what is known of it.
@@ -76,8 +74,7 @@ def _of_detector(detector, data, estimator, arguments):
         estimator = clone(estimator).fit(X, y, X_aux=X_aux)
     if not hasattr(estimator, "module_"):
         raise ValueError(f"the frozen {type(estimator).__name__} is not fitted: fit it first.")
-    example = to_input(rows(data.x_in, slice(_N_EXAMPLE)), detector.dtype)
-    count_outputs(estimator.module_, example.to(device_of(estimator.module_)), "estimator")
+    _count_outputs(estimator.module_, data.x_in, detector.dtype)
     classes = _agreed(data.classes, estimator.classes_)
     n_read = getattr(estimator, "_n_read", 1) if classes is None else len(classes)
     return TrainedNet(estimator.module_, classes, n_read, estimator.history_)
@@ -113,8 +110,7 @@ def _of_skorch(detector, data, estimator, frozen):
 
 
 def _of_module(detector, data, module, history):
-    example = to_input(rows(data.x_in, slice(_N_EXAMPLE)), detector.dtype).to(device_of(module))
-    n_outputs = count_outputs(module, example, "estimator")
+    n_outputs = _count_outputs(module, data.x_in, detector.dtype)
     if data.classes is not None and len(data.classes) != n_outputs:
         raise ValueError(
             f"estimator has {n_outputs} outputs, but y has {len(data.classes)} classes: a trained "
@@ -122,3 +118,12 @@ def _of_module(detector, data, module, history):
             "or leave y out."
         )
     return TrainedNet(module, data.classes, n_outputs, history)
+
+
+def example_for(module, X, dtype):
+    """Return two rows of X as a module receives them, where its weights lie."""
+    return to_input(rows(X, slice(2)), dtype).to(device_of(module))
+
+
+def _count_outputs(module, X, dtype):
+    return count_outputs(module, example_for(module, X, dtype), "estimator")

@@ -149,7 +149,7 @@ class ViMDetector(BaseResidualDetector):
             warnings.warn(
                 "the largest logits are not above 0 on average, and ViM takes its scale from them: "
                 "the residual is left out. Shift the logits, which changes no probability.",
-                UserWarning, stacklevel=7,
+                UserWarning, stacklevel=6,
             )
         self.alpha_ = 0.0 if nothing or largest <= 0 else float(largest / residual)
 
