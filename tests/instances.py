@@ -81,6 +81,7 @@ def make_reading():
         "ODIN": skood.ODINDetector(net()),
         "Mahalanobis": skood.MahalanobisDetector(net()),
         "Mahalanobis++": skood.MahalanobisDetector(net(), normalize=True, feature_layer="hidden"),
+        "Mahalanobis-layers": skood.MahalanobisDetector(net(), feature_layer="all"),
         "RMDS": skood.RMDSDetector(net()),
         "KNN": skood.KNNDetector(net(), n_neighbors=5),
         "KNN-defaults": skood.KNNDetector(),

@@ -250,6 +250,102 @@ def test_the_output_of_a_layer_by_name(table, net):
         skood.KNNDetector(net, feature_layer="hiden").fit(X, y)
 
 
+# ---- Mahalanobis distances in several layers
+
+
+LAYERS = ["hidden.0", "hidden.2"]
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_several_layers_are_the_sum_of_each(table, net, normalize):
+    X, y, A = table
+
+    def scores(layer):
+        detector = skood.MahalanobisDetector(net, feature_layer=layer, normalize=normalize)
+        return detector.fit(X, y).score_samples(A)
+
+    np.testing.assert_allclose(scores(LAYERS), sum(map(scores, LAYERS)), rtol=1e-12)
+    np.testing.assert_array_equal(scores(LAYERS[:1]), scores(LAYERS[0]))
+    np.testing.assert_array_equal(scores("all"), scores(LAYERS))
+
+
+def test_which_layers_are_read_is_told(table, net):
+    X, y, _ = table
+    for layer, names in ((None, None), ("hidden", ["hidden"]), ("all", LAYERS)):
+        assert skood.MahalanobisDetector(net, feature_layer=layer).fit(X, y).layers_ == names
+
+
+def test_several_layers_of_images_are_averaged_over_positions(images):
+    X, y, own = images
+    names = ["stem", "stages.0", "stages.2"]
+    detector = skood.MahalanobisDetector(own, feature_layer=names).fit(X, y)
+    x = torch.from_numpy(X).float() / 255
+    with torch.no_grad():
+        maps = [forward_layer(own.eval(), x, name)[1].numpy() for name in names]
+    expected = 0
+    for each in maps:
+        means = np.stack([each[y == c].mean(axis=0, dtype=float) for c in range(2)])
+        rows = each - means[y]
+        inverse = np.linalg.pinv(rows.T @ rows / len(rows), rtol=1e-12, hermitian=True)
+        away = each[:, None] - means
+        expected = expected - np.einsum("ncd,de,nce->nc", away, inverse, away).min(axis=1)
+    np.testing.assert_allclose(detector.score_samples(X), expected, rtol=1e-4)
+
+
+def test_several_layers_are_read_in_one_pass(table, net):
+    X, y, A = table
+    own = Counting(net)
+    detectors = [
+        skood.MahalanobisDetector(
+            own, feature_layer=[f"net.{name}" for name in LAYERS], normalize=normalize
+        ).fit(X, y)
+        for normalize in (False, True)
+    ]
+    alone = [detector.score_samples(A) for detector in detectors]
+    Counting.n_rows = 0
+    skood.MSPDetector(own).fit(X, y).score_samples(A)
+    once, Counting.n_rows = Counting.n_rows, 0
+    skood.MahalanobisDetector(own, feature_layer=[f"net.{n}" for n in LAYERS]).fit(X, y)
+    detectors[0].score_samples(A)
+    # Two rows more, of which the widths of the layers are known.
+    assert Counting.n_rows == once + 2
+    Counting.n_rows = 0
+    together = skood.score_many(detectors, A)
+    assert Counting.n_rows < once / 2
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("layer", "match"), [
+    ([], "feature_layer is empty: name at least one layer"),
+    (["hiden"], "feature_layer='hiden' is no layer of module; it has"),
+    (("hidden.0", 3), "feature_layer=3 is no layer of module; it has"),
+])
+def test_layers_that_are_none_are_refused(table, net, layer, match):
+    X, y, _ = table
+    with pytest.raises(ValueError, match=match):
+        skood.MahalanobisDetector(net, feature_layer=layer).fit(X, y)
+
+
+def test_layers_of_tokens_have_their_units_last():
+    own = nn.Sequential(
+        nn.Linear(6, 8), nn.LayerNorm(8), nn.Flatten(), nn.Linear(40, 2)
+    ).requires_grad_(False)
+    x = torch.randn(3, 5, 6)
+    for name, units in (("0", own[0](x)), ("1", own[:2](x))):
+        torch.testing.assert_close(forward_layer(own, x, name)[1], units.mean(1))
+
+
+@pytest.mark.parametrize("Detector", [skood.MahalanobisDetector, skood.RMDSDetector])
+@pytest.mark.parametrize("kind", ["one row of each class", "one value"])
+def test_no_spread_is_no_unit_of_distance(Detector, kind):
+    X, y = np.eye(3, 4, dtype=np.float32), np.arange(3)
+    if kind == "one value":
+        X, y = np.ones((30, 4), dtype=np.float32), np.arange(30) % 3
+    with pytest.raises(ValueError, match="do not vary within a class"):
+        Detector(Identity(4, 3)).fit(X, y)
+
+
 # ---- where the network comes from
 
 

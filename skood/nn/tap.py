@@ -200,23 +200,13 @@ def forward_layer(module, x, name):
     >>> len(features)
     2
     """
-    layer = _named_layer(module, name, "feature_layer")
-    with recording_output(layer, partial(_averaged, x, name)) as last:
-        logits = module(x)
-    _check_logits(logits, x)
-    if last.output is None:
-        raise ValueError(f"feature_layer={name!r} names a layer that module(x) never calls.")
-    return logits, last.output
+    logits, (features,) = forward_layers(module, x, Layers((name,), average, "feature_layer"))
+    return logits, features
 
 
-def _averaged(x, name, layer, output):
-    """Return a copy, since the next layer may work in place."""
-    _check_output(output, x, name)
-    if output.ndim == 2:
-        return output.clone()
-    # Positions come last but for layers of tokens, which have their units last.
-    tokens = isinstance(layer, nn.Linear | nn.LayerNorm)
-    return output.flatten(1, -2).mean(1) if tokens else output.flatten(2).mean(2)
+def average(maps):
+    """Return the mean over the positions of maps of shape (n, d, n_positions)."""
+    return maps.mean(2)
 
 
 def _check_output(out, x, name):
@@ -237,10 +227,13 @@ class Layers(NamedTuple):
         As in ``module.named_modules()``.
     summary : callable
         ``summary(maps)``, of a tensor of shape (n, d, n_positions), returns one of shape (n, m).
+    parameter : str
+        What messages call the names.
     """
 
     names: tuple
     summary: Callable
+    parameter: str = "layers"
 
 
 def forward_layers(module, x, layers):
@@ -278,7 +271,8 @@ def forward_layers(module, x, layers):
     with ExitStack() as stack:
         lasts = [
             stack.enter_context(recording_output(
-                _named_layer(module, name, "layers"), partial(_summarise, x, layers.summary, name)
+                _named_layer(module, name, layers.parameter),
+                partial(_summarise, x, layers.summary, name),
             ))
             for name in layers.names
         ]
@@ -286,15 +280,21 @@ def forward_layers(module, x, layers):
     _check_logits(logits, x)
     for name, last in zip(layers.names, lasts, strict=True):
         if last.output is None:
-            raise ValueError(f"layers holds {name!r}, which module(x) never calls.")
+            raise ValueError(f"{layers.parameter} holds {name!r}, which module(x) never calls.")
     return logits, [last.output for last in lasts]
 
 
 def _summarise(x, summary, name, layer, output):
     _check_output(output, x, name)
-    # A Linear has its units last, behind the positions, if any.
-    maps = output.movedim(-1, 1) if isinstance(layer, nn.Linear) else output
+    maps = output.movedim(-1, 1) if _has_units_last(layer) else output
     return summary(maps.reshape(*maps.shape[:2], -1))
+
+
+def _has_units_last(layer):
+    """Whether a layer is one of tokens, whose positions, if any, come before their units."""
+    if isinstance(layer, nn.LayerNorm):
+        return len(layer.normalized_shape) == 1
+    return isinstance(layer, nn.Linear)
 
 
 def inner_layers(module, x):

@@ -19,7 +19,7 @@ from ..engine.build import check_device
 from ..engine.frozen import freeze
 from ..engine.inference import in_eval_mode, predict_features, predict_logits
 from ..engine.precision import check_precision
-from ..nn import find_head
+from ..nn.tap import Layers, find_head
 from .blocks import blocks
 from .source import example_for, trained_net
 
@@ -50,6 +50,9 @@ class BasePostHocDetector(BaseDetector):
 
     # ---- the hooks
 
+    def _look_at_layers(self, X):
+        """Set what the reading needs to know of the network, from a few rows of X."""
+
     def _learn(self, logits, features, y_in):
         """Set what the score needs of the training rows.
 
@@ -78,6 +81,7 @@ class BasePostHocDetector(BaseDetector):
         self._fit_score(data)
 
     def _fit_score(self, data):
+        self._look_at_layers(data.x_in)
         logits, features = self._read(data.x_in)
         warn_of_outputs(data, logits)
         if self._reads_head:
@@ -180,14 +184,14 @@ class Reading(NamedTuple):
     dtype, precision : str
     features : bool
         Whether features are wanted.
-    layer : str or None
+    layer : str, Layers or None
         Which.
     """
 
     dtype: str
     precision: str
     features: bool
-    layer: str | None
+    layer: str | Layers | None
 
 
 def run(module, X, reading):

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from ..engine.inference import in_eval_mode
-from ..nn.tap import Layers, forward_layers, inner_layers
+from ..nn.tap import Layers
 from .base import BasePostHocDetector, Reading, warn_of_outputs
 from .blocks import blocks
+from .layers import layers_of
 from .source import example_for
 
 _SUMS_BYTES = 2**26  # of the row sums that are held at a time
@@ -183,26 +184,14 @@ class GramDetector(BasePostHocDetector):
         """Set the names of the layers and to which layer, and which power of it, sums belong."""
         module = in_eval_mode(self.module_)
         example = example_for(module, X, self.dtype)
-        self.layers_ = self._names(module, example)
-        with torch.no_grad():
-            _, sums = forward_layers(module, example, self._reading().layer)
-        widths, n_powers = np.array([each.shape[1] for each in sums]), len(self.powers)
+        summary, n_powers = GramSums(tuple(self.powers)), len(self.powers)
+        layers, widths = layers_of(module, example, self.layers, summary, "layers")
+        self.layers_, widths = list(layers.names), np.array(widths)
         self._starts = np.cumsum(widths) - widths
         self._layer_of = np.repeat(np.arange(len(widths)), widths)
         self._part_of = np.repeat(
             np.arange(len(widths) * n_powers), np.repeat(widths // n_powers, n_powers)
         )
-
-    def _names(self, module, example):
-        if self.layers is not None and not len(self.layers):
-            raise ValueError("layers is empty: name at least one, or pass None.")
-        names = inner_layers(module, example) if self.layers is None else list(self.layers)
-        if not names:
-            raise ValueError(
-                "estimator calls no convolution or Linear layer before its head: pass layers, the "
-                "names of those to read."
-            )
-        return names
 
     def _extremes(self, X):
         """Return the logits and, of each class, the least sums and the largest, negated."""

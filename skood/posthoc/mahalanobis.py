@@ -1,10 +1,17 @@
 """Distances from the classes in the space of features, in units of their spread."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.linalg import blas
 
+from ..engine.inference import in_eval_mode
+from ..nn.tap import Layers, average
 from .base import BasePostHocDetector
+from .blocks import Mapped
+from .layers import layers_of
 from .moments import class_means, unit_rows, whitening
+from .source import example_for
 
 
 class MahalanobisDetector(BasePostHocDetector):
@@ -20,9 +27,10 @@ class MahalanobisDetector(BasePostHocDetector):
         outliers.
     normalize : bool, default=False
         Whether features are divided by their length first, which is Mahalanobis++ [2]_.
-    feature_layer : str, default=None
+    feature_layer : str or list of str, default=None
         Name of the layer whose output to read, as in ``module.named_modules()``; maps are averaged.
-        None: the input of the last Linear layer.
+        None: the input of the last Linear layer. A list: several layers, whose distances are added.
+        ``"all"``: all convolutions and Linear layers that are called, except the head.
     contamination : float, default=0.05
         Share of the training samples below the threshold ``offset_``, in (0, 0.5]. A network is
         surer of what it was trained on: of new samples of the same kind it refuses more.
@@ -40,6 +48,8 @@ class MahalanobisDetector(BasePostHocDetector):
 
     Attributes
     ----------
+    layers_ : list of str or None
+        The layers that are read; None where it is the input of the last Linear layer.
     module_ : torch.nn.Module
         The network that is read.
     offset_ : float
@@ -59,16 +69,22 @@ class MahalanobisDetector(BasePostHocDetector):
 
     See Also
     --------
+    GramDetector : Reads several layers, too, and of their maps more than the mean.
     RMDSDetector : Less the distance from all classes together.
 
     Notes
     -----
     ``-min_c (h - mu_c)' P (h - mu_c)`` with the means of the classes and the pseudo-inverse ``P``
     of the covariance that they share. Directions in which the training rows do not vary, but for
-    rounding, are left out; there may be fewer rows than features.
+    rounding, are left out; there may be fewer rows than features. Where none is left, as in a fit
+    on one row of each class, there is a ``ValueError``.
 
-    Of the paper's detector it is the score at one layer, without its perturbation of the input and
-    without the regression that joins layers, which needs outliers.
+    Of several layers it is the sum, each with its own nearest class and a weight of 1. A layer of
+    more units has larger distances, about as many as it has units on training rows, and so counts
+    for more. The paper joins its layers, the ends of a network's blocks, by a logistic regression
+    on outliers, which are not there to be learned from here; and it perturbs the input, which this
+    does not. Early layers see how an image looks more than what it shows: whether they help depends
+    on the outliers.
 
     Without labels the classes are those that the network predicts.
 
@@ -94,7 +110,7 @@ class MahalanobisDetector(BasePostHocDetector):
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,
         "normalize": ["boolean"],
-        "feature_layer": [None, str],
+        "feature_layer": [None, str, list, tuple],
     }
 
     def __init__(
@@ -120,16 +136,41 @@ class MahalanobisDetector(BasePostHocDetector):
         self.device = device
         self.random_state = random_state
 
+    def _look_at_layers(self, X):
+        self.layers_, self._ends = None, []
+        if self._reads_several():
+            names = None if self.feature_layer == "all" else self.feature_layer
+            module = in_eval_mode(self.module_)
+            example = example_for(module, X, self.dtype)
+            layers, widths = layers_of(module, example, names, average, "feature_layer")
+            self.layers_, self._ends = list(layers.names), np.cumsum(widths)[:-1]
+        elif self.feature_layer is not None:
+            self.layers_ = [self.feature_layer]
+
+    def _reads_several(self):
+        return self.feature_layer == "all" or isinstance(self.feature_layer, list | tuple)
+
+    def _reading(self):
+        reading = super()._reading()
+        if not self._reads_several():
+            return reading
+        return reading._replace(layer=Layers(tuple(self.layers_), average, "feature_layer"))
+
+    def _by_layer(self, features):
+        return np.split(features, self._ends, axis=1)
+
     def _learn(self, logits, features, y_in):
         eps = precision_of(features, self.precision)
-        features = unit_rows(features) if self.normalize else features
-        means = class_means(features, y_in, drop=False)
-        self._whitening = triangular(whitening(features, means, y_in, eps))
-        self._centres = whitened(means[np.unique(y_in)], self._whitening)
+        self._layers = [
+            tied_gaussians(Mapped(unit_rows, each) if self.normalize else each, y_in, eps)
+            for each in self._by_layer(features)
+        ]
 
     def _score(self, logits, features):
-        features = unit_rows(features) if self.normalize else features
-        return -squared_distances(whitened(features, self._whitening), self._centres).min(axis=1)
+        return -sum(
+            layer.distances(unit_rows(each) if self.normalize else each).min(axis=1)
+            for layer, each in zip(self._layers, self._by_layer(features), strict=True)
+        )
 
 
 class RMDSDetector(BasePostHocDetector):
@@ -237,19 +278,49 @@ class RMDSDetector(BasePostHocDetector):
         self.random_state = random_state
 
     def _learn(self, logits, features, y_in):
-        means, alike = class_means(features, y_in, drop=False), np.zeros_like(y_in)
         eps = precision_of(features, self.precision)
-        self._whitening = triangular(whitening(features, means, y_in, eps))
-        self._centres = whitened(means[np.unique(y_in)], self._whitening)
-        mean = class_means(features, alike)
-        self._total = triangular(whitening(features, mean, alike, eps))
-        self._centre = whitened(mean, self._total)
+        self._of_classes = tied_gaussians(features, y_in, eps)
+        self._of_all = tied_gaussians(features, np.zeros_like(y_in), eps)
 
     def _score(self, logits, features):
-        nearest = squared_distances(whitened(features, self._whitening), self._centres).min(axis=1)
-        if len(self._centres) == 1:
+        nearest = self._of_classes.distances(features).min(axis=1)
+        if len(self._of_classes.centres) == 1:
             return -nearest
-        return squared_distances(whitened(features, self._total), self._centre)[:, 0] - nearest
+        return self._of_all.distances(features)[:, 0] - nearest
+
+
+class Gaussians(NamedTuple):
+    """Classes that share a covariance.
+
+    Attributes
+    ----------
+    factor : ndarray of shape (d, d)
+        Upper triangular: the map after which the covariance is the identity.
+    centres : ndarray of shape (n_classes, d)
+        The means of the classes, mapped.
+    """
+
+    factor: np.ndarray
+    centres: np.ndarray
+
+    def distances(self, features):
+        """Return the squared distance of each row from each class, of shape (n, n_classes)."""
+        return squared_distances(whitened(features, self.factor), self.centres)
+
+
+def tied_gaussians(features, y, eps):
+    """Return the `Gaussians` of the classes that have rows.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    y : int64 array of shape (n,)
+    eps : float
+        Relative precision that the features were computed in.
+    """
+    means = class_means(features, y, drop=False)
+    factor = triangular(whitening(features, means, y, eps))
+    return Gaussians(factor, whitened(means[np.unique(y)], factor))
 
 
 def precision_of(features, precision):

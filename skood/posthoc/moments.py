@@ -64,6 +64,11 @@ def whitening(features, means, y, eps):
     ----------
     eps : float
         Relative precision that the features were computed in.
+
+    Raises
+    ------
+    ValueError
+        If no direction is left.
     """
     variances, vectors = np.linalg.eigh(second_moment(features, lambda part: means[y[part]]))
     mean_square = np.mean([np.square(features[part], dtype=np.float64).mean() for part in
@@ -73,4 +78,9 @@ def whitening(features, means, y, eps):
         len(variances) * np.finfo(np.float64).eps * variances[-1], eps**2 * mean_square
     )
     kept = variances > of_rounding
+    if not kept.any():
+        raise ValueError(
+            "the features of X do not vary within a class, and distances are measured in units of "
+            "that: pass several rows of each class, or read features that are not constant."
+        )
     return vectors[:, kept] / np.sqrt(variances[kept])
