@@ -341,7 +341,7 @@ class Bare(nn.Module):
 @pytest.mark.parametrize(("net", "params", "match"), [
     (Odd(), {"layers": ["bdy"]}, "layers='bdy' is no layer of module; it has"),
     (Odd(), {"layers": ["unused"]}, "layers holds 'unused', which module.x. never calls"),
-    (Odd(), {"layers": []}, "layers is empty: name at least one, or pass None"),
+    (Odd(), {"layers": []}, "layers is empty: name at least one layer"),
     (Odd(), {"layers": "body"}, "'layers' parameter"),
     (Bare(), {}, "calls no convolution or Linear layer before its head: pass layers"),
     (Odd(), {"powers": (0, 1)}, r"powers must be integers of at least 1, got \(0, 1\)"),

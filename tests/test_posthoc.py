@@ -3,6 +3,7 @@
 import pickle
 import sys
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -236,6 +237,41 @@ def test_a_score_of_ones_own_sees_logits_and_features(table, net):
     np.testing.assert_allclose(detector.score_samples(A), expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"score must return one number a row, shape \(150,\)"):
         skood.ScoreDetector(net, score=lambda logits, features: features).fit(X, y)
+
+
+@pytest.mark.parametrize(("score", "expected"), [
+    (skood.scores.msp, lambda z, h: skood.scores.msp(z)),
+    (skood.scores.energy, lambda z, h: skood.scores.energy(z)),
+    (partial(skood.scores.energy, temperature=2.0), lambda z, h: skood.scores.energy(z, 2.0)),
+    (skood.scores.grad_norm, lambda z, h: skood.scores.grad_norm(h, z)),
+    (partial(skood.scores.react, weight=np.eye(8, 64), bias=np.ones(8), threshold=0.5),
+     lambda z, h: skood.scores.react(h, np.eye(8, 64), np.ones(8), 0.5)),
+    (lambda z: z.max(axis=1), lambda z, h: z.max(axis=1)),
+    (lambda a, b: b[:, 0] - a[:, 0], lambda z, h: h[:, 0] - z[:, 0]),
+    (lambda features: features[:, 0], lambda z, h: h[:, 0]),
+    (lambda features, logits: features[:, 0] - logits[:, 0], lambda z, h: h[:, 0] - z[:, 0]),
+    (lambda logits, features=None: features[:, 0], lambda z, h: h[:, 0]),
+    (lambda logits, features, /: features[:, 0], lambda z, h: h[:, 0]),
+    (lambda a, b, weight=2.0: weight * b[:, 0], lambda z, h: 2 * h[:, 0]),
+    (lambda logits, b: b[:, 0], lambda z, h: h[:, 0]),
+    (lambda *arrays: arrays[1][:, 0], lambda z, h: h[:, 0]),
+    (lambda logits, features, **options: features[:, 0], lambda z, h: h[:, 0]),
+])
+def test_a_score_is_given_what_it_asks_for(table, net, score, expected):
+    X, y, A = table
+    detector = skood.ScoreDetector(net, score=score).fit(X, y)
+    z, h = net(torch.from_numpy(A)).detach().numpy(), features_of(net, A)
+    np.testing.assert_allclose(detector.score_samples(A), expected(z, h), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("score", "names"), [
+    (skood.scores.react, "weight, bias, threshold"),
+    (lambda logits, *, scale: scale * logits[:, 0], "scale"),
+])
+def test_a_score_that_needs_more_says_what(table, net, score, names):
+    X, y, _ = table
+    with pytest.raises(ValueError, match=f"it also needs {names}: fix .* functools.partial"):
+        skood.ScoreDetector(net, score=score).fit(X, y)
 
 
 def test_the_output_of_a_layer_by_name(table, net):

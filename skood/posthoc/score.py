@@ -1,9 +1,14 @@
 """Any function of logits and features as a detector."""
 
+from inspect import Parameter, signature
+
 import numpy as np
 
 from .. import scores
 from .base import BasePostHocDetector
+
+_POSITIONAL = Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD
+_ANY = Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD
 
 
 class ScoreDetector(BasePostHocDetector):
@@ -19,7 +24,8 @@ class ScoreDetector(BasePostHocDetector):
         outliers.
     score : callable, default=None
         ``score(logits, features)`` of arrays (n, K) and (n, d), in the network's precision, returns
-        n numbers, higher = more in-distribution. None: the energy.
+        n numbers, higher = more in-distribution. ``score(logits)`` will do as well, and so will
+        the functions of `skood.scores`: see the notes. None: the energy.
     feature_layer : str, default=None
         Name of the layer whose output to read, as in ``module.named_modules()``; maps are averaged.
         None: the input of the last Linear layer.
@@ -63,6 +69,13 @@ class ScoreDetector(BasePostHocDetector):
 
     Notes
     -----
+    A function whose parameters without a default are called ``logits`` or ``features`` is given
+    those two by their names, in whatever order, and may leave one of them out; so
+    ``score=skood.scores.msp`` is read, and ``score=skood.scores.grad_norm``, which has the features
+    first. Of any other names, the first parameter is given the logits and the second, if there is
+    one, the features. What else the function needs, fix: ``functools.partial(skood.scores.react,
+    weight=W, bias=b, threshold=1.0)``.
+
     It sees the rows in blocks, and a row should not be scored by its neighbours in one. What it has
     learned of the training data must be in it already.
 
@@ -118,12 +131,35 @@ class ScoreDetector(BasePostHocDetector):
         score = self._hidden["score"]
         if score is None:
             return scores.energy(logits)
-        values = np.asarray(score(_read_only(logits), _read_only(features)))
+        args, kwargs = arguments_of(score, _read_only(logits), _read_only(features))
+        values = np.asarray(score(*args, **kwargs))
         if values.shape != (len(logits),):
             raise ValueError(
                 f"score must return one number a row, shape ({len(logits)},), got {values.shape}."
             )
         return values
+
+
+def arguments_of(score, logits, features):
+    """Return the positional and the keyword arguments that a function of rows is called with."""
+    try:
+        parameters = signature(score).parameters
+    except (TypeError, ValueError):  # not every function that is written in C says
+        return (logits, features), {}
+    positional = [p for p in parameters.values() if p.kind in _POSITIONAL]
+    needed = [n for n, p in parameters.items() if p.default is p.empty and p.kind not in _ANY]
+    both = {"logits": logits, "features": features}
+    known = {n for n, p in parameters.items() if p.kind is not p.POSITIONAL_ONLY} & set(both)
+    if needed and set(needed) <= known:
+        return (), {name: both[name] for name in both if name in known}
+    if len(needed) > 2 or any(parameters[n].kind is Parameter.KEYWORD_ONLY for n in needed):
+        raise ValueError(
+            f"score must be a function of logits and features, but it also needs "
+            f"{', '.join(n for n in needed if n not in both)}: fix what is no array of rows with "
+            "functools.partial."
+        )
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+    return (logits, features)[: 2 if takes_any else len(positional)], {}
 
 
 def _read_only(array):

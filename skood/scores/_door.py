@@ -1,6 +1,7 @@
 """Arrays and tensors alike: what every score does with its logits first."""
 
 from functools import wraps
+from inspect import signature
 
 import numpy as np
 import torch
@@ -24,17 +25,20 @@ def arrays_or_tensors(formula):
     """Let a formula on floating tensors (n, d) and more of them read arrays, and answer in kind.
 
     The first argument is the features or logits of the rows; array or tensor, so must be the others
-    that are no plain numbers.
+    that are no plain numbers, by position or by name.
     """
+    parameters = signature(formula)
 
     @wraps(formula)
-    def score(first, *args, **kwargs):
+    def score(*args, **kwargs):
+        given = parameters.bind(*args, **kwargs).arguments
+        first = next(iter(given.values()))
         if not isinstance(first, torch.Tensor):
-            args = [_from_array(a, "arguments") if _is_array(a) else a for a in args]
-            return formula(_from_array(first, "features"), *args, **kwargs).numpy()
+            given = {n: _from_array(a, n) if _is_array(a) else a for n, a in given.items()}
+            return formula(**given).numpy()
         wide = torch.promote_types(first.dtype, torch.float32)
-        args = [a.to(wide) if isinstance(a, torch.Tensor) else a for a in args]
-        return formula(first.to(wide), *args, **kwargs).to(first.dtype)
+        given = {n: a.to(wide) if isinstance(a, torch.Tensor) else a for n, a in given.items()}
+        return formula(**given).to(first.dtype)
 
     return score
 
