@@ -8,6 +8,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -214,6 +215,14 @@ class Identity(nn.Module):
 
     def forward(self, x):
         return self.head(x)
+
+
+def test_dice_that_drops_no_weight_is_the_energy(table, net):
+    X, y, A = table
+    np.testing.assert_allclose(
+        skood.DICEDetector(net, percentile=0).fit(X, y).score_samples(A),
+        skood.EnergyDetector(net).fit(X, y).score_samples(A), rtol=1e-5,
+    )
 
 
 def test_grad_norm_is_the_length_of_the_gradient(table, net):
@@ -495,6 +504,30 @@ def test_without_labels_or_network_outliers_are_told_from_X(name):
     assert found > 0.9
 
 
+def test_a_frozen_detector_minds_the_names_of_its_columns(table):
+    X, y, A = table
+    X, names = pd.DataFrame(X, columns=list("abcd")), list("dcba")
+    inner = skood.EnergyExposureDetector(max_epochs=1, random_state=0).fit(X, y, X_aux=(A,))
+    frozen = FrozenEstimator(inner)
+    skood.MSPDetector(frozen).fit(X, y)
+    with pytest.raises(ValueError, match="Feature names must be in the same order"):
+        skood.MSPDetector(frozen).fit(X[names], y)
+    nested = FrozenEstimator(skood.MSPDetector(frozen).fit(X, y))
+    with pytest.raises(ValueError, match="feature names should match those that were passed"):
+        skood.MSPDetector(nested).fit(X.rename(columns={"a": "e"}), y)
+
+
+@pytest.mark.parametrize("name", make_reading())
+def test_outliers_that_nothing_uses_are_checked_and_passed_over(table, net, name):
+    X, y, A = table
+    detector = make_reading()[name].set_params(estimator=net)
+    without = clone(detector).set_params(estimator=net).fit(X, y).score_samples(A)
+    same = detector.fit(X, y, X_aux=(A,)).score_samples(A)
+    assert np.array_equal(same, without) == (name != "GROOD")
+    with pytest.raises(ValueError, match=r"sample of X_aux must have the shape .* \(4,\)"):
+        detector.fit(X, y, X_aux=(A[:, :2],))
+
+
 @pytest.mark.parametrize(("estimator", "error", "match"), [
     (MLP((4,), 5), ValueError, "estimator has 5 outputs, but y has 3 classes"),
     (FrozenEstimator(skood.MSPDetector()), ValueError, "frozen MSPDetector is not fitted"),
@@ -660,6 +693,75 @@ class Wide(nn.Module):
 
     def forward(self, x):
         return self.head(self.body(x).relu())
+
+
+class Broken(nn.Module):
+    """A network that gives, of rows that begin with -7, what is no number."""
+
+    def __init__(self, net, where):
+        super().__init__()
+        self.hidden, self.head, self.where = net.hidden, net.head, where
+
+    def forward(self, x):
+        features, strange = self.hidden(x), x[:, 0] == -7
+        if self.where == "features":
+            features = features.masked_fill(strange[:, None], torch.inf)
+            return self.head(features).nan_to_num(0, 0, 0)
+        logits = self.head(features)
+        logits[strange, 1] = torch.nan
+        return logits
+
+
+READS_FEATURES = [
+    name for name, detector in make_reading().items()
+    if detector._reads_features and not isinstance(detector, skood.GramDetector)
+]
+
+
+@pytest.mark.parametrize(("name", "where"), [
+    *((name, "logits") for name in make_reading()), *((name, "features") for name in READS_FEATURES)
+])
+def test_what_is_no_number_is_named(table, net, name, where):
+    X, y, A = table
+    own = Broken(net, where)
+    detector = make_reading()[name].set_params(estimator=own)
+    if detector.get_params().get("feature_layer") is not None:
+        detector.set_params(feature_layer=None)
+    detector.fit(X, y)
+    strange = A.copy()
+    strange[[8, 60], 0] = -7
+    match = "no finite score for 2 of 100 samples, the first at row 8"
+    with pytest.raises(ValueError, match=match):
+        detector.score_samples(strange)
+    with pytest.raises(ValueError, match=match):
+        skood.score_many([detector, clone(detector).fit(X, y)], strange)
+    strange = X.copy()
+    strange[[8, 60], 0] = -7
+    with pytest.raises(ValueError, match=match.replace("100", "150")):
+        detector.fit(strange, y)
+
+
+def test_outliers_whose_features_are_no_numbers_are_named(table, net):
+    X, y, A = table
+    A = A.copy()
+    A[3, 0] = -7
+    with pytest.raises(ValueError, match="features of X_aux are not finite"):
+        skood.GROODDetector(Broken(net, "features")).fit(X, y, X_aux=(A,))
+
+
+@pytest.mark.parametrize("Detector", [skood.MahalanobisDetector, skood.ViMDetector])
+def test_features_too_large_to_be_squared_are_refused(Detector):
+    X, y = np.random.default_rng(0).normal(size=(60, 4)) * 1e200, np.arange(60) % 3
+    with pytest.raises(ValueError, match="too large to be squared in float64"):
+        Detector(Identity(4, 3).double(), dtype="float64").fit(X, y)
+
+
+def test_a_row_at_the_mean_has_a_finite_fdbd(table, net):
+    X, y, _ = table
+    detector = skood.FDBDDetector(Identity(4, 3)).fit(X, y)
+    detector._mean = X[0].astype(float)
+    at_mean, near = detector.score_samples(np.stack([X[0], X[0] + np.float32(0.01)]))
+    assert near < at_mean < 1e9
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])

@@ -83,6 +83,7 @@ class BasePostHocDetector(BaseDetector):
     def _fit_score(self, data):
         self._look_at_layers(data.x_in)
         logits, features = self._read(data.x_in)
+        self._finite(nan_where_unreadable(logits, features))
         warn_of_outputs(data, logits)
         if self._reads_head:
             self._read_head(data.x_in)
@@ -162,6 +163,12 @@ class BasePostHocDetector(BaseDetector):
         ])
 
     def _score_rows(self, logits, features):
+        unreadable = nan_where_unreadable(logits, features)
+        if unreadable.any():
+            return unreadable  # `_finite` will name the rows, whatever a formula makes of them
+        return self._score_known(logits, features)
+
+    def _score_known(self, logits, features):
         if self._compares_classes and self._n_read == 1:
             return logits[:, 0]
         return self._score(logits, features)
@@ -173,7 +180,15 @@ class BaseLogitDetector(BasePostHocDetector):
     _reads_features = False
 
     def _objective(self, logits):
-        return self._score_rows(logits[:, : self._n_read], None)
+        return self._score_known(logits[:, : self._n_read], None)
+
+
+def nan_where_unreadable(logits, features):
+    """Return 0 for each row, NaN for those with a logit that is NaN or a feature not finite."""
+    unreadable = np.isnan(logits).any(axis=1)
+    if features is not None:
+        unreadable |= ~np.isfinite(features).all(axis=1)
+    return np.where(unreadable, np.nan, 0.0)
 
 
 class Reading(NamedTuple):

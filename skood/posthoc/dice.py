@@ -118,6 +118,7 @@ class DICEDetector(BasePostHocDetector):
     def _learn(self, logits, features, y_in):
         contribution = self._weight * features.mean(axis=0, dtype=np.float64)
         kept = contribution > np.percentile(contribution, self.percentile)
+        kept |= self.percentile == 0  # which is the least: above it are all but that one
         self._sparse = np.where(kept, self._weight, 0.0)
 
     def _score(self, logits, features):

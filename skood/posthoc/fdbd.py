@@ -4,8 +4,9 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from .base import BasePostHocDetector
+from .blocks import blocks
 
-_LEAST = np.finfo(np.float64).tiny  # a row at the very mean is not divided by 0
+_LEAST = 1e-6  # distance from the mean, relative to that of training rows: no row is divided by 0
 
 
 class FDBDDetector(BasePostHocDetector):
@@ -61,7 +62,8 @@ class FDBDDetector(BasePostHocDetector):
     -----
     ``sum_k (max logits - logits_k) / |w_max - w_k| / |h - mean|`` over the other classes, whose
     distance in the last layer the first factor is; the paper divides by their number, which changes
-    no rank.
+    no rank. ``|h - mean|`` is at least a millionth of its mean over the training rows, so that a
+    row at the very mean has a finite score.
 
     Without labels the network has one output, the log-odds of X, and the score is that output.
 
@@ -106,6 +108,8 @@ class FDBDDetector(BasePostHocDetector):
 
     def _learn(self, logits, features, y_in):
         self._mean = features.mean(axis=0, dtype=np.float64)
+        spread = np.mean([self._from_mean(features[part]).mean() for part in blocks(len(features))])
+        self._least = _LEAST * spread if spread > 0 else 1.0
         apart = cdist(self._weight, self._weight)
         # Classes with one weight have no border between them, nor has a class with itself.
         self._per_distance = np.divide(1, apart, out=np.zeros_like(apart), where=apart > 0)
@@ -113,4 +117,7 @@ class FDBDDetector(BasePostHocDetector):
     def _score(self, logits, features):
         below = logits.max(axis=1, keepdims=True) - logits.astype(np.float64)
         borders = (below * self._per_distance[logits.argmax(axis=1)]).sum(axis=1)
-        return borders / np.maximum(np.linalg.norm(features - self._mean, axis=1), _LEAST)
+        return borders / np.maximum(self._from_mean(features), self._least)
+
+    def _from_mean(self, features):
+        return np.linalg.norm(features - self._mean, axis=1)

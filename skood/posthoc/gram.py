@@ -8,7 +8,7 @@ import torch
 
 from ..engine.inference import in_eval_mode
 from ..nn.tap import Layers
-from .base import BasePostHocDetector, Reading, warn_of_outputs
+from .base import BasePostHocDetector, Reading, nan_where_unreadable, warn_of_outputs
 from .blocks import blocks
 from .layers import layers_of
 from .source import example_for
@@ -196,14 +196,14 @@ class GramDetector(BasePostHocDetector):
     def _extremes(self, X):
         """Return the logits and, of each class, the least sums and the largest, negated."""
         shape = self._n_read, len(self._layer_of)
-        least, largest, outputs, sizes = Extremes(shape), Extremes(shape), [], []
+        least, largest, outputs, unreadable = Extremes(shape), Extremes(shape), [], []
         for part in self._blocks(len(X), _SUMS_BYTES):
             logits, sums = self._read(X[part])
             outputs.append(logits)
-            sizes.append(np.abs(sums).max(axis=1))
+            unreadable.append(nan_where_unreadable(logits, sums))
             least.add(sums, logits.argmax(axis=1), part.start)
             largest.add(-sums, logits.argmax(axis=1), part.start)
-        self._finite(np.concatenate(sizes))
+        self._finite(np.concatenate(unreadable))
         return np.concatenate(outputs), least, largest
 
     def _smallest_units(self, least, largest):

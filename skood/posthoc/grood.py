@@ -7,7 +7,7 @@ from scipy.special import softmax
 
 from .._random import as_generator
 from ..engine.inputs import rows, to_input
-from .base import BasePostHocDetector, warn_of_outputs
+from .base import BasePostHocDetector, nan_where_unreadable, warn_of_outputs
 from .blocks import blocks
 from .knn import kth_distances
 from .mahalanobis import squared_distances
@@ -139,6 +139,7 @@ class GROODDetector(BasePostHocDetector):
 
     def _fit_score(self, data):
         logits, features = self._read(data.x_in)
+        self._finite(nan_where_unreadable(logits, features))
         warn_of_outputs(data, logits)
         predicted = logits.argmax(axis=1)
         y_in = predicted if data.classes is None else data.y_in
@@ -154,6 +155,11 @@ class GROODDetector(BasePostHocDetector):
         for part in blocks(len(pool), _N_READ):
             index = np.arange(part.start, part.stop)
             total = total + self._read(pool[index])[1].sum(axis=0, dtype=np.float64, keepdims=True)
+        if not np.isfinite(total).all():
+            raise ValueError(
+                "the network's features of X_aux are not finite: the values of X_aux may be too "
+                f"large for {self.dtype}. Scale X_aux as X."
+            )
         return total / len(pool)
 
     def _mixed(self, X, y):

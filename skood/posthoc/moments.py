@@ -46,11 +46,19 @@ def second_moment(features, origin):
     ----------
     features : array of shape (n, d)
     origin : array of shape (d,) or (n, d), or callable, slice of rows -> such an array
+
+    Raises
+    ------
+    ValueError
+        If squares are too large for float64.
     """
     total = 0
-    for part in blocks(len(features)):
-        rows = features[part] - (origin(part) if callable(origin) else origin)
-        total = total + rows.T @ rows
+    with np.errstate(over="ignore", invalid="ignore"):  # said below
+        for part in blocks(len(features)):
+            rows = features[part] - (origin(part) if callable(origin) else origin)
+            total = total + rows.T @ rows
+    if not np.isfinite(total).all():
+        raise ValueError("the features of X are too large to be squared in float64. Scale X.")
     return total / len(features)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import validate_data
 from skorch import NeuralNet
 from torch import nn
 
@@ -51,7 +52,7 @@ def trained_net(detector, data, X, y, X_aux):
     if isinstance(estimator, FrozenEstimator):
         estimator, frozen = estimator.estimator, True
     if isinstance(estimator, BaseDetector):
-        return _of_detector(detector, data, estimator, None if frozen else (X, y, X_aux))
+        return _of_detector(detector, data, estimator, frozen, (X, y, X_aux))
     if isinstance(estimator, NeuralNet):
         return _of_skorch(detector, data, estimator, frozen)
     if isinstance(estimator, nn.Module):
@@ -62,19 +63,21 @@ def trained_net(detector, data, X, y, X_aux):
     )
 
 
-def _of_detector(detector, data, estimator, arguments):
+def _of_detector(detector, data, estimator, frozen, arguments):
     if estimator.dtype != detector.dtype:
         raise ValueError(
             f"dtype={detector.dtype!r}, but the network of estimator, a "
             f"{type(estimator).__name__}, reads {estimator.dtype!r}: pass dtype="
             f"{estimator.dtype!r}."
         )
-    if arguments is not None:
-        X, y, X_aux = arguments
+    X, y, X_aux = arguments
+    if not frozen:
         estimator = clone(estimator).fit(X, y, X_aux=X_aux)
     if not hasattr(estimator, "module_"):
         raise ValueError(f"the frozen {type(estimator).__name__} is not fitted: fit it first.")
     _count_outputs(estimator.module_, data.x_in, detector.dtype)
+    if hasattr(X, "columns"):  # the network reads its own columns in its own order
+        validate_data(estimator, X, reset=False, skip_check_array=True)
     classes = _agreed(data.classes, estimator.classes_)
     n_read = getattr(estimator, "_n_read", 1) if classes is None else len(classes)
     return TrainedNet(estimator.module_, classes, n_read, estimator.history_)
