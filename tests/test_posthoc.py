@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import tracemalloc
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -162,15 +163,49 @@ def test_knn_is_that_of_scikit_learn(table, net, normalize):
     np.testing.assert_allclose(detector.score_samples(A), -distances[:, -1], rtol=1e-5, atol=1e-6)
 
 
-def test_knn_in_parts_is_knn_at_once(monkeypatch):
+@pytest.mark.parametrize("n_rows", [1, 2, 30, 199])
+def test_knn_in_parts_is_knn_at_once(monkeypatch, n_rows):
     rng = np.random.default_rng(0)
     queries, bank = rng.normal(size=(50, 5)), rng.normal(size=(200, 5))
     whole = knn.kth_distances(queries, bank, 3), knn.largest_products(queries, bank, 3)
-    monkeypatch.setattr(knn, "_PRODUCT_BYTES", 8 * 200 * 7)  # 7 queries at a time
+    monkeypatch.setattr(knn, "_N_QUERIES", 7)
+    monkeypatch.setattr(knn, "_TILE_BYTES", 8 * 7 * n_rows)  # of the bank at a time
     np.testing.assert_allclose(knn.kth_distances(queries, bank, 3), whole[0], rtol=1e-12)
-    np.testing.assert_allclose(
-        np.sort(knn.largest_products(queries, bank, 3)), np.sort(whole[1]), rtol=1e-12
+    np.testing.assert_allclose(knn.largest_products(queries, bank, 3), whole[1], rtol=1e-12)
+
+
+def peak_bytes(function, *args):
+    """Return how much memory NumPy held at most during a call, beyond what it held before."""
+    tracemalloc.start()
+    try:
+        function(*args)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_bank_is_neither_copied_nor_multiplied_at_once():
+    rng = np.random.default_rng(0)
+    bank, queries = (rng.normal(size=(n, 32)).astype(np.float32) for n in (200_000, 40))
+    assert bank.nbytes > 3 * max(
+        peak_bytes(knn.kth_distances, queries, bank, 3),
+        peak_bytes(knn.largest_products, queries, bank, 3),
     )
+
+
+@pytest.mark.parametrize(("Detector", "shape"), [
+    (skood.KLMatchingDetector, (100_000, 2, 40)), (skood.SHEDetector, (100_000, 40, 2)),
+    (partial(skood.MahalanobisDetector, normalize=True), (100_000, 40, 3)),
+])
+def test_a_fit_holds_no_second_copy_of_what_the_network_said(Detector, shape):
+    n, d, n_classes = shape
+    rng, detector = np.random.default_rng(0), Detector()
+    features, logits = (
+        rng.normal(size=(n, columns)).astype(np.float32) for columns in (d, n_classes)
+    )
+    detector._ends = []
+    said = max(features.nbytes, logits.nbytes)
+    assert peak_bytes(detector._learn, logits, features, logits.argmax(axis=1)) < said / 2
 
 
 def test_faiss_finds_the_same_neighbours(table, net):

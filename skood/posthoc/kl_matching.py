@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from .base import BaseLogitDetector
+from .blocks import Mapped
 from .moments import class_means
 
 
@@ -103,8 +104,8 @@ class KLMatchingDetector(BaseLogitDetector):
         self.random_state = random_state
 
     def _learn(self, logits, features, y_in):
-        p = softmax(logits.astype(np.float64), axis=1)
-        self._log_typical = np.log(class_means(p, p.argmax(axis=1)))
+        p = Mapped(lambda z: softmax(z.astype(np.float64), axis=1), logits)
+        self._log_typical = np.log(class_means(p, logits.argmax(axis=1)))
 
     def _score(self, logits, features=None):
         log_p = log_softmax(logits.astype(np.float64), axis=1)

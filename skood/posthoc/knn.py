@@ -1,6 +1,7 @@
 """Distances from single training rows in the space of features."""
 
 import warnings
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -8,9 +9,11 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .base import BasePostHocDetector
+from .blocks import blocks
 from .moments import unit_rows
 
-_PRODUCT_BYTES = 2**26  # of the matrix of queries against the bank, at a time
+_N_QUERIES = 512  # that are looked up at a time
+_TILE_BYTES = 2**25  # of the products of these with some rows of the bank, and of those rows
 _SAME = 1e-6  # distance, relative to the length of a row, up to which two rows are one
 
 
@@ -77,8 +80,9 @@ class KNNDetector(BasePostHocDetector):
 
     Notes
     -----
-    Exact: all inner products, then a partition. The features of all training rows are kept: 4 bytes
-    each.
+    Exact: all inner products, then a partition, of some rows at a time with some of the training
+    rows. The features of all training rows are kept, 4 bytes each; what a call needs besides does
+    not grow with their number.
 
     A row that is among the training rows is not its own neighbour.
 
@@ -167,9 +171,12 @@ def kth_distances(queries, bank, k, engine="torch"):
     distances are computed anew, since of rows near each other little is left of a difference of
     squares.
     """
-    nearest, distances = _SEARCHES[engine](bank, min(k + 1, len(bank))), np.empty(len(queries))
-    for part in _parts(len(queries), bank):
-        rows, index = queries[part].astype(np.float64), nearest(queries[part])
+    # From about their middle: squares of numbers far from 0 leave nothing of their differences.
+    middle = bank[:: max(1, len(bank) // 1000)].mean(axis=0)
+    search, distances = partial(_SEARCHES[engine], middle), np.empty(len(queries))
+    for part in blocks(len(queries), _N_QUERIES):
+        rows = queries[part].astype(np.float64)
+        _, index = _least_of_tiles(search, queries[part], bank, k + 1)
         own = _lengths(rows - bank[index[:, 0]]) <= _SAME * _lengths(rows)
         column = np.minimum(k - 1 + own, index.shape[1] - 1)
         distances[part] = _lengths(rows - bank[index[np.arange(len(rows)), column]])
@@ -180,32 +187,58 @@ def _lengths(rows):
     return np.linalg.norm(rows, axis=1)
 
 
-def _by_torch(bank, k):
-    """Return a function: queries -> the numbers of the k nearest rows of each, nearest first."""
-    bank = torch.from_numpy(bank)
-    # From their middle: squares of numbers far from 0 leave nothing of their differences.
-    middle = bank.mean(dim=0)
-    bank = bank - middle
-    halves = bank.square().sum(dim=1) / 2
-
-    def nearest(queries):
-        nearness = (torch.from_numpy(queries) - middle) @ bank.T
-        return nearness.sub_(halves).topk(k, dim=1).indices.numpy()
-
-    return nearest
+def largest_products(queries, bank, k):
+    """Return the k largest inner products of each query with rows of the bank, (n, k)."""
+    return np.concatenate([
+        -_least_of_tiles(_by_product, queries[part], bank, k)[0]
+        for part in blocks(len(queries), _N_QUERIES)
+    ])
 
 
-def _by_faiss(bank, k):
-    middle = bank.mean(axis=0)
-    bank = np.ascontiguousarray(bank - middle, dtype=np.float32)
+def _least_of_tiles(search, queries, bank, k):
+    """Return the k least numbers that a search finds for each query, in order, and where.
 
-    def nearest(queries):
-        return _faiss().knn(np.ascontiguousarray(queries - middle, dtype=np.float32), bank, k)[1]
+    Parameters
+    ----------
+    search : callable
+        ``search(queries, tile, k)``, of some rows of the bank, returns the k least numbers of each
+        query and the rows of the tile that they belong to, two arrays of shape (n, k).
 
-    return nearest
+    Returns
+    -------
+    values, rows : ndarray of shape (n, min(k, len(bank)))
+    """
+    values = np.empty((len(queries), 0), queries.dtype)
+    index = np.empty((len(queries), 0), np.int64)
+    for tile in blocks(len(bank), max(1, _TILE_BYTES // (8 * max(bank.shape[1], _N_QUERIES)))):
+        least, rows = search(queries, bank[tile], min(k, tile.stop - tile.start))
+        values, index = np.hstack([values, least]), np.hstack([index, rows + tile.start])
+        first = np.argsort(values, axis=1, kind="stable")[:, :k]
+        values, index = (np.take_along_axis(each, first, axis=1) for each in (values, index))
+    return values, index
+
+
+def _by_torch(middle, queries, tile, k):
+    """Return half the squared distances, less half the query's square, and the rows of a tile."""
+    tile = torch.from_numpy(tile - middle)
+    halves, queries = tile.square().sum(dim=1) / 2, torch.from_numpy(queries - middle)
+    least, rows = torch.addmm(halves, queries, tile.T, alpha=-1).topk(k, dim=1, largest=False)
+    return least.numpy(), rows.numpy()
+
+
+def _by_faiss(middle, queries, tile, k):
+    return _faiss().knn(*(
+        np.ascontiguousarray(each - middle, dtype=np.float32) for each in (queries, tile)
+    ), k)
 
 
 _SEARCHES = {"torch": _by_torch, "faiss": _by_faiss}
+
+
+def _by_product(queries, tile, k):
+    """Return minus the inner products, and the rows of a tile."""
+    products, rows = (torch.from_numpy(queries) @ torch.from_numpy(tile).T).topk(k, dim=1)
+    return -products.numpy(), rows.numpy()
 
 
 def _faiss():
@@ -218,16 +251,3 @@ def _faiss():
         ) from error
     return faiss
 
-
-def largest_products(queries, bank, k):
-    """Return the k largest inner products of each query with rows of the bank, (n, k)."""
-    bank = torch.from_numpy(bank)
-    return np.concatenate([
-        (torch.from_numpy(queries[part]) @ bank.T).topk(k, dim=1, sorted=False).values.numpy()
-        for part in _parts(len(queries), bank)
-    ])
-
-
-def _parts(n, bank):
-    size = max(1, _PRODUCT_BYTES // (8 * len(bank)))
-    return [slice(start, start + size) for start in range(0, n, size)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..engine.inputs import Selection
 from .base import BasePostHocDetector
 from .moments import class_means
 
@@ -101,11 +102,12 @@ class SHEDetector(BasePostHocDetector):
         self.random_state = random_state
 
     def _learn(self, logits, features, y_in):
-        n_classes, right = logits.shape[1], logits.argmax(axis=1) == y_in
+        n_classes, right = logits.shape[1], np.flatnonzero(logits.argmax(axis=1) == y_in)
         self._patterns = np.tile(features.mean(axis=0, dtype=np.float64), (n_classes, 1))
-        for rows in (np.ones_like(right), right):
-            known = np.unique(y_in[rows])
-            self._patterns[known] = class_means(features[rows], y_in[rows])
+        self._patterns[np.unique(y_in)] = class_means(features, y_in)
+        if len(right):
+            known = np.unique(y_in[right])
+            self._patterns[known] = class_means(Selection(features, right), y_in[right])
 
     def _score(self, logits, features):
         return np.einsum("nd,nd->n", features, self._patterns[logits.argmax(axis=1)])
