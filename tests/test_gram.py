@@ -218,15 +218,15 @@ def test_rows_are_read_in_blocks_and_scored_alike(table, monkeypatch):
     net = network()
     whole = skood.GramDetector(net, dtype="float64").fit(X, y)
     expected = whole.score_samples(A)
-    n_columns, lengths, read = len(whole._layer_of), [], skood.GramDetector._read
+    n_columns, lengths, run = len(whole._layer_of), [], base.run
 
-    def watched(self, X):
+    def watched(module, X, reading):
         lengths.append(len(X))
-        return read(self, X)
+        return run(module, X, reading)
 
     monkeypatch.setattr(gram, "_SUMS_BYTES", 8 * 7 * n_columns)
     monkeypatch.setattr(gram, "_PART_BYTES", 8 * 3 * n_columns)
-    monkeypatch.setattr(skood.GramDetector, "_read", watched)
+    monkeypatch.setattr(base, "run", watched)
     parts = skood.GramDetector(net, dtype="float64").fit(X, y)
     np.testing.assert_array_equal(parts.score_samples(A), expected)
     assert parts.offset_ == whole.offset_

@@ -22,9 +22,10 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 import skood
+from skood.engine import inference
 from skood.model_selection import OODScorer
 from skood.nn import MLP, SmallResNet, forward_layer
-from skood.posthoc import Classifier, knn
+from skood.posthoc import Classifier, base, gram, knn
 from skood.robustness import evaluate_robustness
 
 from .instances import make_reading
@@ -150,6 +151,33 @@ def test_odin_moves_the_input_towards_its_class(table, net):
     expected = torch.softmax(net(moved) / 100, 1).amax(1).detach()
     odin = skood.ODINDetector(net, eps=0.1, temperature=100).fit(X, y)
     np.testing.assert_allclose(odin.score_samples(A), expected, rtol=1e-6)
+
+
+def test_odin_has_its_gradients_in_inference_mode(table, net):
+    X, y, A = table
+    expected = skood.ODINDetector(net, eps=0.1).fit(X, y).score_samples(A)
+    with torch.inference_mode():
+        odin = skood.ODINDetector(net, eps=0.1).fit(X, y)
+        np.testing.assert_array_equal(odin.score_samples(A), expected)
+        made_here = deepcopy(net)
+        odin = skood.ODINDetector(made_here, eps=0.1).fit(X, y)
+        np.testing.assert_array_equal(odin.score_samples(A), expected)
+
+
+def test_odins_batches_on_a_gpu_have_room_for_activations(table, net, monkeypatch):
+    X, y, _ = table
+    odin, budgets = skood.ODINDetector(net, eps=0.1).fit(X, y), []
+
+    def fitting(watch, on_cpu, on_gpu):
+        budgets.append(on_gpu)
+        return 64
+
+    monkeypatch.setattr(inference._Watch, "n_fitting", fitting)
+    odin.score_samples(X)
+    odin.set_params(eps=0).score_samples(X)
+    assert budgets == [
+        inference._LARGEST_BYTES_OF_GRADIENT_ON_GPU, inference._LARGEST_BYTES_ON_GPU
+    ]
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -989,6 +1017,38 @@ def test_a_memory_sees_that_code_has_changed(table, net, tmp_path):
     Switching.factor = 2.0
     after = skood.MaxLogitDetector(own, memory=str(tmp_path)).fit(X, y).score_samples(A)
     np.testing.assert_allclose(after, 2 * before, rtol=1e-6)
+
+
+def test_a_network_that_has_no_pickle_has_no_memory(table, net, tmp_path):
+    X, y, A = table
+
+    class Local(MLP):
+        pass
+
+    by_lambda = deepcopy(net)
+    by_lambda.scale = lambda: 1.0
+    for own in (Local((4,), 3), by_lambda):
+        skood.KNNDetector(own).fit(X, y)
+        with pytest.raises(ValueError, match="memory knows a network by .* or pass memory=None"):
+            skood.KNNDetector(own, memory=str(tmp_path)).fit(X, y)
+
+
+@pytest.mark.parametrize("Detector", [skood.KNNDetector, skood.GramDetector])
+def test_a_memory_looks_at_the_network_once_a_call(table, net, tmp_path, monkeypatch, Detector):
+    X, y, _ = table
+    detector, looks = Detector(net, memory=str(tmp_path)).fit(X, y), []
+    many = np.tile(X, (60, 1))
+
+    def look(*args, real=base._fingerprint):
+        looks.append(args)
+        return real(*args)
+
+    plain = Detector(net).fit(X, y).score_samples(many)
+    monkeypatch.setattr(base, "_fingerprint", look)
+    if Detector is skood.GramDetector:
+        monkeypatch.setattr(gram, "_SUMS_BYTES", 2**23)
+    np.testing.assert_array_equal(detector.score_samples(many), plain)
+    assert len(looks) == 1
 
 
 class Switching(nn.Module):

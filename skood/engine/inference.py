@@ -142,7 +142,7 @@ def _side_by_side(module, x, layers):
     return logits, torch.cat(summaries, dim=1)
 
 
-def predict(compute, X, dtype, precision, device):
+def predict(compute, X, dtype, precision, device, gradient=False):
     """Return the arrays for the tensors that ``compute(x)`` returns, over all rows.
 
     Parameters
@@ -153,6 +153,8 @@ def predict(compute, X, dtype, precision, device):
     X, dtype, precision
         As for ``predict_logits``.
     device : torch.device
+    gradient : bool, default=False
+        Whether it takes gradients, which on a GPU makes batches smaller: all activations are kept.
 
     Returns
     -------
@@ -173,7 +175,8 @@ def predict(compute, X, dtype, precision, device):
         with _Watch(_padded(few, multiple)) as watch:
             first = run(few)
         results = [np.empty((len(X), *each.shape[1:]), each.dtype) for each in first]
-        n_rows = max(watch.n_fitting(), multiple)
+        on_gpu = _LARGEST_BYTES_OF_GRADIENT_ON_GPU if gradient else _LARGEST_BYTES_ON_GPU
+        n_rows = max(watch.n_fitting(_LARGEST_BYTES, on_gpu), multiple)
         _write(results, first, 0)
         with watch if watch.aligns else nullcontext():
             for start in range(multiple, len(X), n_rows):

@@ -1,6 +1,8 @@
 """What the detectors share that read a trained network."""
 
 import warnings
+from functools import partial
+from pickle import PicklingError
 from typing import NamedTuple
 
 import joblib
@@ -146,21 +148,31 @@ class BasePostHocDetector(BaseDetector):
 
     def _read(self, X):
         """Return the logits of the in-distribution classes and the features, or None, of X."""
+        return self._reader(X)(X)
+
+    def _reader(self, X):
+        """Return what reads rows of X as `_read` does.
+
+        A memory has to know the network, which is found out here: once for all blocks of a call.
+        """
         memory, reading = check_memory(self.memory), self._reading()
         if memory.location is None:
-            logits, features = run(self.module_, X, reading)
+            read = partial(run, self.module_)
         else:
-            logits, features = memory.cache(_run_known, ignore=["module"])(
-                self.module_, _fingerprint(self.module_, X, self.dtype), X[:], reading
-            )
-        return logits[:, : self._n_read], features
+            known = _fingerprint(self.module_, X, self.dtype)
+            read = partial(memory.cache(_run_known, ignore=["module"]), self.module_, known)
+
+        def read_rows(some):
+            logits, features = read(some[:], reading)
+            return logits[:, : self._n_read], features
+
+        return read_rows
 
     # ---- scores
 
     def _predict_scores(self, X):
-        return np.concatenate([
-            self._score_rows(*self._read(X[part])) for part in blocks(len(X))
-        ])
+        read = self._reader(X)
+        return np.concatenate([self._score_rows(*read(X[part])) for part in blocks(len(X))])
 
     def _score_rows(self, logits, features):
         unreadable = nan_where_unreadable(logits, features)
@@ -225,7 +237,15 @@ def _fingerprint(module, X, dtype):
     """Return a hash of the weights, and of what they make of a few rows: code may change, too."""
     example = example_for(module, X, dtype)
     with torch.no_grad():
-        return joblib.hash((freeze(module), in_eval_mode(module)(example).cpu().numpy()))
+        logits = in_eval_mode(module)(example).cpu().numpy()
+    try:
+        return joblib.hash((freeze(module), logits))
+    except (PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            "memory knows a network by its weights and what else its pickle holds, and that of "
+            f"estimator cannot be made: {error.args[0]}. Define its classes and functions at the "
+            "top of a module, not within a function or as a lambda, or pass memory=None."
+        ) from error
 
 
 def warn_of_outputs(data, logits):

@@ -197,8 +197,9 @@ class GramDetector(BasePostHocDetector):
         """Return the logits and, of each class, the least sums and the largest, negated."""
         shape = self._n_read, len(self._layer_of)
         least, largest, outputs, unreadable = Extremes(shape), Extremes(shape), [], []
+        read = self._reader(X)
         for part in self._blocks(len(X), _SUMS_BYTES):
-            logits, sums = self._read(X[part])
+            logits, sums = read(X[part])
             outputs.append(logits)
             unreadable.append(nan_where_unreadable(logits, sums))
             least.add(sums, logits.argmax(axis=1), part.start)
@@ -219,8 +220,9 @@ class GramDetector(BasePostHocDetector):
         return blocks(n, max(1, n_bytes // (8 * len(self._layer_of))))
 
     def _predict_scores(self, X):
+        read = self._reader(X)
         return np.concatenate([
-            self._score_rows(*self._read(X[part])) for part in self._blocks(len(X), _SUMS_BYTES)
+            self._score_rows(*read(X[part])) for part in self._blocks(len(X), _SUMS_BYTES)
         ])
 
     def _score(self, logits, sums):

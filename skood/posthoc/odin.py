@@ -123,15 +123,24 @@ class ODINDetector(BasePostHocDetector):
     def _reading(self):
         return None
 
-    def _read(self, X):
-        """Return the logits of the rows moved."""
+    def _reader(self, X):
         if self.dtype == "int64" and self.eps > 0:
             raise ValueError("ODIN moves floats, but the network reads int64: pass eps=0.")
         # Another module around the same weights, that ask for no gradients.
-        weights = {name: w.detach() for name, w in self.module_.named_parameters()}
-        module = around(self.module_, weights).eval()
-        compute, device = partial(self._moved, module), device_of(module)
-        return predict(compute, X, self.dtype, self.precision, device)[0][:, : self._n_read], None
+        with torch.inference_mode(False):
+            weights = {name: _detached(w) for name, w in self.module_.named_parameters()}
+            module = around(self.module_, weights).eval()
+        return partial(self._read_moved, module)
+
+    def _read_moved(self, module, X):
+        """Return the logits of the rows moved, and no features."""
+        # In inference mode, which a caller may be in, there are no gradients to be had.
+        with torch.inference_mode(False):
+            logits, = predict(
+                partial(self._moved, module), X, self.dtype, self.precision, device_of(module),
+                gradient=self.eps > 0,
+            )
+        return logits[:, : self._n_read], None
 
     def _moved(self, module, x):
         if self.eps == 0:
@@ -149,3 +158,7 @@ class ODINDetector(BasePostHocDetector):
 
     def _score(self, logits, features=None):
         return scores.msp(logits / self.temperature)
+
+
+def _detached(weight):
+    return weight.clone() if weight.is_inference() else weight.detach()
