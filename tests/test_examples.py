@@ -78,6 +78,11 @@ def conformal(tmp_path_factory):
     return _run("conformal", tmp_path_factory.mktemp("conformal"), "--epochs", "3")
 
 
+@pytest.fixture(scope="module")
+def posthoc(tmp_path_factory):
+    return _run("posthoc", tmp_path_factory.mktemp("posthoc"), "--epochs", "3")
+
+
 def _printed_table(text):
     rows = (line.split() for line in text.splitlines())
     rows = [row for row in rows if len(row) == 9 and row[0] in (*SETS, "mean")]
@@ -475,3 +480,50 @@ def test_conformal_fits_a_terminal_and_says_where_its_files_are(conformal):
 
 def test_conformal_saves_a_picture(conformal):
     _check_picture(conformal[1] / "conformal.png")
+
+
+POSTHOC_KINDS = ["digits 0 to 7", *SETS]
+
+
+def _posthoc_rows(text, n):
+    """Return {first column: the last n numbers} of the rows that end in so many."""
+    rows = (re.split(r"\s{2,}", line.strip()) for line in text.splitlines())
+    rows = [row for row in rows if len(row) > n and re.fullmatch(r"[\d.]+", row[-n])]
+    return {row[0]: np.array(row[-n:], dtype=float) for row in rows}
+
+
+def test_posthoc_prints_what_the_saved_detector_does(posthoc):
+    text, output = posthoc
+    data = load_digits_ood()
+    detector = joblib.load(output / "detector.joblib")
+    report = ood_report(detector, data.X_test, data.ood).loc[SETS, "auroc"]
+    printed = _posthoc_rows(text, 5)["Mahalanobis"]
+    # Printed with one decimal; 0.06 leaves room for the last bit of a score.
+    np.testing.assert_allclose(printed[:-1], 100 * report.astype(float), atol=0.06)
+    np.testing.assert_allclose(printed[-1], 100 * report.mean(), atol=0.06)
+    refused = _posthoc_rows(text, 4)
+    for kind, images in {"digits 0 to 7": data.X_test, **data.ood}.items():
+        share = 100 * np.mean(detector.predict(images) == -1)
+        np.testing.assert_allclose(refused[kind][1] + refused[kind][2], share, atol=0.11)
+
+
+def test_posthoc_prints_every_score_once_the_best_on_top(posthoc):
+    rows = _posthoc_rows(posthoc[0], 5)
+    assert len(rows) == 24
+    means = [row[-1] for row in rows.values()]
+    assert means == sorted(means, reverse=True)
+    refused = {k: row for k, row in _posthoc_rows(posthoc[0], 4).items() if k in POSTHOC_KINDS}
+    assert list(refused) == POSTHOC_KINDS
+    np.testing.assert_allclose([row.sum() for row in refused.values()], 100, atol=0.25)
+
+
+def test_posthoc_fits_a_terminal_and_says_where_its_files_are(posthoc):
+    text, output = posthoc
+    assert max(map(len, text.splitlines())) <= 100
+    assert [file.name for file in sorted(output.iterdir())] == ["detector.joblib", "posthoc.png"]
+    for file in output.iterdir():
+        assert f"posthoc_output/{file.name}" in text
+
+
+def test_posthoc_saves_a_picture(posthoc):
+    _check_picture(posthoc[1] / "posthoc.png")
