@@ -1,34 +1,27 @@
-"""Detectors that read a trained network: published numbers, identities, peers' faults."""
+"""Scores of a trained network: published numbers, identities, peers' faults."""
 
-import pickle
 import sys
 import tracemalloc
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import NearestNeighbors
-from skorch import NeuralNetClassifier
 from torch import nn
 
 import skood
 from skood.engine import inference
-from skood.model_selection import OODScorer
-from skood.nn import MLP, SmallResNet, forward_layer
-from skood.posthoc import Classifier, base, gram, knn
+from skood.nn import forward_layer
+from skood.posthoc import knn
 from skood.robustness import evaluate_robustness
 
 from .instances import make_reading
+from .networks import Counting, Identity
 
 GOLDEN = np.load(Path(__file__).parent / "reference" / "scores.npz")
 
@@ -112,22 +105,6 @@ def test_features_that_are_always_0_are_left_out(name, Detector):
 
 
 # ---- identities
-
-
-@pytest.fixture(scope="module")
-def table():
-    """Three classes that overlap a little, and outliers around them."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(3, size=150)
-    X = (rng.normal(size=(150, 4)) + 3 * np.eye(3, 4)[y]).astype(np.float32)
-    return X, y, rng.uniform(-6, 6, size=(100, 4)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def net(table):
-    """A network trained on the table."""
-    X, y, _ = table
-    return Classifier(max_epochs=20, random_state=0).fit(X, y).module_
 
 
 def features_of(net, X):
@@ -267,17 +244,6 @@ def test_mahalanobis_is_that_of_scikit_learn(table):
 def _centred(covariance, mean):
     covariance.location_ = mean
     return covariance
-
-
-class Identity(nn.Module):
-    """A network whose features are its inputs."""
-
-    def __init__(self, n_inputs, n_outputs):
-        super().__init__()
-        self.head = nn.Linear(n_inputs, n_outputs)
-
-    def forward(self, x):
-        return self.head(x)
 
 
 def test_dice_that_drops_no_weight_is_the_energy(table, net):
@@ -454,273 +420,6 @@ def test_no_spread_is_no_unit_of_distance(Detector, kind):
         Detector(Identity(4, 3)).fit(X, y)
 
 
-# ---- where the network comes from
-
-
-def test_a_trained_network_is_read_and_left_as_it_was(table, net):
-    X, y, _ = table
-    own = MLP((4,), 3, dropout=0.5).train()
-    before = {name: value.clone() for name, value in own.state_dict().items()}
-    for make in make_reading().values():
-        detector = make.set_params(estimator=own)
-        layer = detector.get_params().get("feature_layer")
-        detector.fit(X, y).score_samples(X)
-        assert detector.module_ is own, layer
-    assert all(module.training for module in own.modules())
-    assert all(p.requires_grad and p.grad is None for p in own.parameters())
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in own.modules())
-    assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
-
-
-class Normalising(nn.Module):
-    def __init__(self, input_shape=(4,), n_outputs=3):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(input_shape[0])
-        self.body = nn.Linear(input_shape[0], 8)
-        self.head = nn.Linear(8, n_outputs)
-
-    def forward(self, x):
-        return self.head(self.body(self.norm(x)).relu())
-
-
-@pytest.mark.parametrize("name", make_reading())
-def test_batch_mates_and_training_mode_make_no_difference(table, name):
-    X, y, A = table
-    own = Normalising().train()
-    detector = make_reading()[name].set_params(estimator=own)
-    if "feature_layer" in detector.get_params():
-        detector.set_params(feature_layer=None)
-    scores = detector.fit(X, y).score_samples(A)
-    alone = np.concatenate([detector.score_samples(row[None]) for row in A[:9]])
-    np.testing.assert_allclose(alone, scores[:9], rtol=1e-7)
-    assert own.norm.num_batches_tracked == 0
-
-
-def test_a_detector_is_fitted_and_a_frozen_one_is_read(table):
-    X, y, A = table
-    energy = skood.EnergyExposureDetector(max_epochs=2, random_state=0)
-    fitted = skood.MSPDetector(energy).fit(X, y, X_aux=(A,))
-    assert not hasattr(energy, "module_")
-    assert len(fitted.history_) == fitted.n_iter_ == 4
-    frozen = FrozenEstimator(clone(energy).fit(X, y, X_aux=(A,)))
-    read = skood.MSPDetector(frozen).fit(X)
-    assert read.module_ is frozen.estimator.module_
-    np.testing.assert_array_equal(read.score_samples(A), fitted.score_samples(A))
-    np.testing.assert_array_equal(read.predict_class(A), frozen.estimator.predict_class(A))
-    with pytest.raises(ValueError, match="y has the classes .* was trained with"):
-        skood.MSPDetector(frozen).fit(X, y + 1)
-
-
-def test_an_outliers_class_is_not_among_those_read(table):
-    X, y, A = table
-    ntom = FrozenEstimator(skood.NTOMDetector(max_epochs=2, random_state=0).fit(X, y, X_aux=(A,)))
-    detector = skood.MaxLogitDetector(ntom).fit(X, y)
-    logits = detector.module_(torch.from_numpy(A)).numpy()
-    assert logits.shape == (100, 4)
-    np.testing.assert_array_equal(detector.score_samples(A), logits[:, :3].max(axis=1))
-
-
-def test_a_skorch_net_is_fitted_on_the_labels_positions(table):
-    X, y, A = table
-    skorch_net = NeuralNetClassifier(
-        MLP, module__input_shape=(4,), module__n_outputs=3, criterion=nn.CrossEntropyLoss,
-        max_epochs=3, verbose=0,
-    )
-    names = np.array(["ant", "bee", "cat"])[y]
-    detector = skood.KNNDetector(skorch_net, n_neighbors=5).fit(X, names)
-    assert detector.n_iter_ == 3 and set(detector.predict_class(X)) <= set(names)
-    frozen = FrozenEstimator(clone(skorch_net).fit(X, y))
-    assert skood.KNNDetector(frozen).fit(X, y).module_ is frozen.estimator.module_
-    with pytest.raises(ValueError, match="learns from labels, and there are none"):
-        skood.KNNDetector(skorch_net).fit(X)
-
-
-def test_labels_that_are_strings_or_have_gaps_are_the_positions(table, net):
-    X, y, A = table
-    plain = skood.MahalanobisDetector(net).fit(X, y).score_samples(A)
-    for labels in (y * 3 + 2, np.array(["a", "b", "c"])[y]):
-        again = skood.MahalanobisDetector(net).fit(X, labels)
-        np.testing.assert_array_equal(again.score_samples(A), plain)
-        assert set(again.predict_class(A)) <= set(labels)
-
-
-def test_without_labels_the_networks_own_predictions_are_the_classes(table, net):
-    X, _, A = table
-    predicted = net(torch.from_numpy(X)).argmax(1).numpy()
-    np.testing.assert_array_equal(
-        skood.MahalanobisDetector(net).fit(X).score_samples(A),
-        skood.MahalanobisDetector(net).fit(X, predicted).score_samples(A),
-    )
-
-
-@pytest.mark.parametrize("name", make_reading())
-def test_without_labels_or_network_outliers_are_told_from_X(name):
-    """Outliers that no synthetic one was drawn from."""
-    rng = np.random.default_rng(0)
-    X, new = rng.normal(size=(400, 2)) * 0.3 + 1, rng.normal(size=(200, 2)) * 0.3 + 1
-    far = rng.normal(size=(200, 2)) * 0.3 + [-2.0, 2.5]
-    detector = make_reading()[name].set_params(estimator=Classifier(random_state=0))
-    with pytest.warns(UserWarning, match="none were given"):
-        detector.fit(X)
-    truth = np.repeat([1, 0], 200)
-    found = roc_auc_score(truth, detector.score_samples(np.concatenate([new, far])))
-    assert found > 0.9
-
-
-def test_a_frozen_detector_minds_the_names_of_its_columns(table):
-    X, y, A = table
-    X, names = pd.DataFrame(X, columns=list("abcd")), list("dcba")
-    inner = skood.EnergyExposureDetector(max_epochs=1, random_state=0).fit(X, y, X_aux=(A,))
-    frozen = FrozenEstimator(inner)
-    skood.MSPDetector(frozen).fit(X, y)
-    with pytest.raises(ValueError, match="Feature names must be in the same order"):
-        skood.MSPDetector(frozen).fit(X[names], y)
-    nested = FrozenEstimator(skood.MSPDetector(frozen).fit(X, y))
-    with pytest.raises(ValueError, match="feature names should match those that were passed"):
-        skood.MSPDetector(nested).fit(X.rename(columns={"a": "e"}), y)
-
-
-@pytest.mark.parametrize("name", make_reading())
-def test_outliers_that_nothing_uses_are_checked_and_passed_over(table, net, name):
-    X, y, A = table
-    detector = make_reading()[name].set_params(estimator=net)
-    without = clone(detector).set_params(estimator=net).fit(X, y).score_samples(A)
-    same = detector.fit(X, y, X_aux=(A,)).score_samples(A)
-    assert np.array_equal(same, without) == (name != "GROOD")
-    with pytest.raises(ValueError, match=r"sample of X_aux must have the shape .* \(4,\)"):
-        detector.fit(X, y, X_aux=(A[:, :2],))
-
-
-@pytest.mark.parametrize(("estimator", "error", "match"), [
-    (MLP((4,), 5), ValueError, "estimator has 5 outputs, but y has 3 classes"),
-    (FrozenEstimator(skood.MSPDetector()), ValueError, "frozen MSPDetector is not fitted"),
-    (skood.OutlierExposureDetector(dtype="float64"), ValueError, "pass dtype='float64'"),
-    (FrozenEstimator(skood.MSPDetector(MLP((2,), 3)).fit(np.eye(3, 2), [0, 1, 2])), ValueError,
-     "estimator cannot read a batch of shape"),
-    (NearestNeighbors(), TypeError, "estimator must be None, a detector of skood"),
-    ("resnet", ValueError, "'estimator' parameter"),
-])
-def test_what_is_no_network_for_these_data_is_refused(table, estimator, error, match):
-    X, y, _ = table
-    detector = skood.EnergyDetector(estimator)
-    with pytest.raises(error, match=match):
-        detector.fit(X, y)
-    assert not hasattr(detector, "module_")
-
-
-def test_a_softmax_at_the_end_is_pointed_out(table, net):
-    X, y, _ = table
-    for end, name in ((nn.Softmax(1), "softmax"), (nn.LogSoftmax(1), "log-softmax")):
-        with pytest.warns(UserWarning, match=f"seems to end in a {name}"):
-            skood.EnergyDetector(nn.Sequential(net, end)).fit(X, y)
-
-
-# ---- one pass
-
-
-def counted(net):
-    calls = []
-    net.register_forward_hook(lambda module, args, out: calls.append(len(args[0])))
-    return calls
-
-
-def test_many_scores_of_one_network_are_one_pass(table, net):
-    X, y, A = table
-    own = MLP((4,), 3)
-    own.load_state_dict(net.state_dict())
-    detectors = [d.set_params(estimator=own).fit(X, y) for d in make_reading().values()]
-    alone = [detector.score_samples(A) for detector in detectors]
-    calls = counted(own)
-    together = skood.score_many(detectors, A)
-    for one, other in zip(together, alone, strict=True):
-        np.testing.assert_array_equal(one, other)
-    shared = [d for d in detectors if d._reading() is not None]
-    calls.clear()
-    skood.score_many([d for d in shared if d._reading().layer is None], A)
-    once = sum(calls)
-    calls.clear()
-    skood.KNNDetector.score_samples(detectors[list(make_reading()).index("KNN")], A)
-    assert once == sum(calls)
-
-
-def test_detectors_of_other_networks_are_asked_themselves(table, net):
-    X, y, A = table
-    trained = skood.OutlierExposureDetector(max_epochs=1, random_state=0).fit(X, y, X_aux=(A,))
-    detectors = [skood.MSPDetector(net).fit(X, y), trained, skood.EnergyDetector().fit(X, y)]
-    for one, detector in zip(skood.score_many(detectors, A), detectors, strict=True):
-        np.testing.assert_array_equal(one, detector.score_samples(A))
-
-
-def test_a_search_with_a_memory_runs_the_network_once_for_each_fold(table, net, tmp_path):
-    X, y, A = table
-    search = GridSearchCV(
-        skood.KNNDetector(Counting(net), memory=str(tmp_path)), {"n_neighbors": [1, 5, 20]},
-        scoring=OODScorer(A), refit="auroc", cv=StratifiedKFold(2),
-    )
-    Counting.n_rows = 0
-    search.fit(X, y)
-    first = Counting.n_rows
-    plain = clone(search).set_params(estimator__memory=None)
-    Counting.n_rows = 0
-    plain.fit(X, y)
-    np.testing.assert_array_equal(
-        search.cv_results_["mean_test_auroc"], plain.cv_results_["mean_test_auroc"]
-    )
-    assert first < Counting.n_rows / 2
-    with torch.no_grad():  # other weights are another network
-        search.estimator.estimator.net.head.weight.mul_(2)
-    Counting.n_rows = 0
-    search.fit(X, y)
-    assert Counting.n_rows > 0
-
-
-class Counting(nn.Module):
-    n_rows = 0
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = deepcopy(net)
-
-    def forward(self, x):
-        Counting.n_rows += len(x)
-        return self.net(x)
-
-
-# ---- fitted again, stored, shared
-
-
-@pytest.mark.parametrize("name", make_reading())
-def test_a_stored_detector_scores_as_before(table, tmp_path, name):
-    X, y, A = table
-    detector = make_reading()[name].fit(X, y)
-    joblib.dump(detector, tmp_path / "detector.joblib")
-    loaded = joblib.load(tmp_path / "detector.joblib", mmap_mode="r")
-    np.testing.assert_array_equal(loaded.score_samples(A), detector.score_samples(A))
-    np.testing.assert_array_equal(loaded.predict(A), detector.predict(A))
-    np.testing.assert_array_equal(loaded.predict_proba(A), detector.predict_proba(A))
-
-
-@pytest.mark.parametrize("name", make_reading())
-def test_fitting_again_is_fitting_anew(table, name):
-    X, y, A = table
-    again = make_reading()[name].set_params(random_state=0)
-    if again.estimator is None:
-        again.set_params(estimator=Classifier(max_epochs=2, random_state=0))
-    anew = clone(again).fit(X, y)
-    again.fit(X[:40, :2], y[:40] % 2).fit(X, y)
-    np.testing.assert_array_equal(again.score_samples(A), anew.score_samples(A))
-    assert vars(again).keys() == vars(anew).keys()
-
-
-def test_two_detectors_on_one_network_do_not_disturb_each_other(table, net):
-    X, y, A = table
-    first = skood.KNNDetector(net).fit(X, y)
-    before = first.score_samples(A)
-    second = skood.ViMDetector(net).fit(X[:60], y[:60])
-    np.testing.assert_array_equal(first.score_samples(A), before)
-    assert not np.array_equal(second.score_samples(A), before)
-
-
 # ---- features that peers stumble over
 
 
@@ -853,17 +552,47 @@ def test_half_precision_changes_little(table, net):
         assert np.corrcoef(exact.argsort().argsort(), rough.argsort().argsort())[0, 1] > 0.97, name
 
 
-# ---- images, attacks
+@pytest.mark.parametrize("Detector", [skood.KNNDetector, skood.NNGuideDetector])
+def test_more_neighbours_than_rows_are_as_many_as_there_are(table, net, Detector):
+    X, y, A = table
+    few = slice(20)
+    with pytest.warns(UserWarning, match="n_neighbors=30, but X has 20 rows: 20 ") as caught:
+        detector = Detector(net, n_neighbors=30).fit(X[few], y[few])
+    assert caught[0].filename == __file__
+    assert detector.n_neighbors_ == 20
+    all_of_them = Detector(net, n_neighbors=20).fit(X[few], y[few])
+    np.testing.assert_array_equal(detector.score_samples(A), all_of_them.score_samples(A))
 
 
-@pytest.fixture(scope="module")
-def images():
-    """Return 8-bit images of two classes and a small trained network."""
+def test_no_row_is_its_own_neighbour(table, net):
+    X, y, A = table
+    detector = skood.KNNDetector(net, n_neighbors=1).fit(X, y)
+    assert (detector.score_samples(X) < 0).all()
+    new = X[:50] + np.float32(1e-3)
+    assert (detector.predict(new) == 1).mean() > 0.8
+
+
+def test_neighbours_far_from_0_are_told_apart():
     rng = np.random.default_rng(0)
-    y = rng.integers(2, size=64)
-    X = rng.integers(0, 120, size=(64, 3, 8, 8)) + 100 * y[:, None, None, None]
-    X = X.astype(np.uint8)
-    return X, y, Classifier(SmallResNet, max_epochs=3, random_state=0).fit(X, y).module_
+    bank, queries = (rng.normal(size=(n, 16)) + 1000 for n in (500, 60))
+    found = knn.kth_distances(*(a.astype(np.float32) for a in (queries, bank)), 10)
+    expected = NearestNeighbors(n_neighbors=10).fit(bank).kneighbors(queries)[0][:, -1]
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_logits_below_0_leave_vim_the_energy(table, net):
+    X, y, A = table
+    low = deepcopy(net)
+    low.head.bias.sub_(100)
+    with pytest.warns(UserWarning, match="largest logits are not above 0") as caught:
+        detector = skood.ViMDetector(low).fit(X, y)
+    assert caught[0].filename == __file__
+    np.testing.assert_array_equal(
+        detector.score_samples(A), skood.EnergyDetector(low).fit(X, y).score_samples(A)
+    )
+
+
+# ---- images, attacks
 
 
 @pytest.mark.parametrize("name", make_reading())
@@ -896,167 +625,3 @@ def test_scores_of_logits_are_attacked_and_others_say_what_to_do(table, net):
         assert np.isfinite(report.auroc).all()
     with pytest.raises(TypeError, match="no differentiable score of its own; pass objective="):
         evaluate_robustness(skood.KNNDetector(net).fit(X, y), X, {"far": A}, **options)
-
-
-# ---- networks that are not what they seem
-
-
-def test_a_network_read_in_other_units_is_pointed_out(table, net):
-    X, y, _ = table
-    for Detector in (skood.KNNDetector, skood.GramDetector, skood.GROODDetector):
-        with pytest.warns(UserWarning, match="names .* of X rightly, no more than a guess"):
-            Detector(net).fit(X, (y + 1) % 3)
-
-
-class Cooled(nn.Module):
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        return self.net(x) / 5
-
-
-def test_a_head_whose_outputs_are_not_the_logits_is_pointed_out(table, net):
-    X, y, _ = table
-    with pytest.warns(UserWarning, match="not what the network's last Linear layer returns: ReAct"):
-        skood.ReActDetector(Cooled(net)).fit(X, y)
-
-
-def test_logits_below_0_leave_vim_the_energy(table, net):
-    X, y, A = table
-    low = deepcopy(net)
-    low.head.bias.sub_(100)
-    with pytest.warns(UserWarning, match="largest logits are not above 0") as caught:
-        detector = skood.ViMDetector(low).fit(X, y)
-    assert caught[0].filename == __file__
-    np.testing.assert_array_equal(
-        detector.score_samples(A), skood.EnergyDetector(low).fit(X, y).score_samples(A)
-    )
-
-
-def test_a_detector_fitted_without_labels_is_read_by_all_its_outputs(table, net):
-    X, y, A = table
-    inner = FrozenEstimator(skood.KNNDetector(net).fit(X))
-    np.testing.assert_array_equal(
-        skood.MSPDetector(inner).fit(X).score_samples(A),
-        skood.MSPDetector(net).fit(X).score_samples(A),
-    )
-
-
-@pytest.mark.parametrize("Detector", [skood.KNNDetector, skood.NNGuideDetector])
-def test_more_neighbours_than_rows_are_as_many_as_there_are(table, net, Detector):
-    X, y, A = table
-    few = slice(20)
-    with pytest.warns(UserWarning, match="n_neighbors=30, but X has 20 rows: 20 ") as caught:
-        detector = Detector(net, n_neighbors=30).fit(X[few], y[few])
-    assert caught[0].filename == __file__
-    assert detector.n_neighbors_ == 20
-    all_of_them = Detector(net, n_neighbors=20).fit(X[few], y[few])
-    np.testing.assert_array_equal(detector.score_samples(A), all_of_them.score_samples(A))
-
-
-def test_no_row_is_its_own_neighbour(table, net):
-    X, y, A = table
-    detector = skood.KNNDetector(net, n_neighbors=1).fit(X, y)
-    assert (detector.score_samples(X) < 0).all()
-    new = X[:50] + np.float32(1e-3)
-    assert (detector.predict(new) == 1).mean() > 0.8
-
-
-def test_neighbours_far_from_0_are_told_apart():
-    rng = np.random.default_rng(0)
-    bank, queries = (rng.normal(size=(n, 16)) + 1000 for n in (500, 60))
-    found = knn.kth_distances(*(a.astype(np.float32) for a in (queries, bank)), 10)
-    expected = NearestNeighbors(n_neighbors=10).fit(bank).kneighbors(queries)[0][:, -1]
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
-
-
-def test_what_works_in_place_changes_nothing(table):
-    X, y, A = table
-    plain = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    in_place = nn.Sequential(plain[0], nn.ReLU(inplace=True), plain[2])
-    np.testing.assert_array_equal(*(
-        skood.KNNDetector(each, feature_layer="0").fit(X, y).score_samples(A)
-        for each in (plain, in_place)
-    ))
-
-    def score(logits, features):
-        logits -= 1.0
-        return logits[:, 0]
-
-    with pytest.raises(ValueError, match="read-only"):
-        skood.ScoreDetector(plain, score=score).fit(X, y)
-
-
-def test_a_network_without_a_head_has_neighbours(table):
-    X, y, A = table
-    own = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Unflatten(1, (8, 1)), nn.Conv1d(8, 3, 1))
-    own.append(nn.Flatten())
-    detector = skood.KNNDetector(own, feature_layer="1").fit(X, y)
-    assert detector.score_samples(A).shape == (100,)
-
-
-def test_a_trained_network_is_stored_once(table, net):
-    X, y, A = table
-    own = MLP((4,), 3, hidden=(512, 512))
-    size = sum(p.nbytes for p in own.parameters())
-    frozen = FrozenEstimator(skood.EnergyDetector(own).fit(X, y))
-    for estimator in (own, frozen):
-        detector = skood.MSPDetector(estimator).fit(X, y)
-        data = pickle.dumps(detector)
-        assert size < len(data) < 1.2 * size
-        loaded = pickle.loads(data)
-        np.testing.assert_array_equal(loaded.score_samples(A), detector.score_samples(A))
-
-
-def test_a_memory_sees_that_code_has_changed(table, net, tmp_path):
-    X, y, A = table
-    own = Switching(net)
-    before = skood.MaxLogitDetector(own, memory=str(tmp_path)).fit(X, y).score_samples(A)
-    Switching.factor = 2.0
-    after = skood.MaxLogitDetector(own, memory=str(tmp_path)).fit(X, y).score_samples(A)
-    np.testing.assert_allclose(after, 2 * before, rtol=1e-6)
-
-
-def test_a_network_that_has_no_pickle_has_no_memory(table, net, tmp_path):
-    X, y, A = table
-
-    class Local(MLP):
-        pass
-
-    by_lambda = deepcopy(net)
-    by_lambda.scale = lambda: 1.0
-    for own in (Local((4,), 3), by_lambda):
-        skood.KNNDetector(own).fit(X, y)
-        with pytest.raises(ValueError, match="memory knows a network by .* or pass memory=None"):
-            skood.KNNDetector(own, memory=str(tmp_path)).fit(X, y)
-
-
-@pytest.mark.parametrize("Detector", [skood.KNNDetector, skood.GramDetector])
-def test_a_memory_looks_at_the_network_once_a_call(table, net, tmp_path, monkeypatch, Detector):
-    X, y, _ = table
-    detector, looks = Detector(net, memory=str(tmp_path)).fit(X, y), []
-    many = np.tile(X, (60, 1))
-
-    def look(*args, real=base._fingerprint):
-        looks.append(args)
-        return real(*args)
-
-    plain = Detector(net).fit(X, y).score_samples(many)
-    monkeypatch.setattr(base, "_fingerprint", look)
-    if Detector is skood.GramDetector:
-        monkeypatch.setattr(gram, "_SUMS_BYTES", 2**23)
-    np.testing.assert_array_equal(detector.score_samples(many), plain)
-    assert len(looks) == 1
-
-
-class Switching(nn.Module):
-    factor = 1.0
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        return self.net(x) * Switching.factor
