@@ -1,6 +1,7 @@
 """Out-of-distribution detection as scikit-learn estimators around deep nets."""
 
 from ._version import __version__
+from .comparison import compare
 from .conformal import ConformalDetector
 from .exposure import (
     ACETDetector,
@@ -77,5 +78,6 @@ __all__ = [
     "ViMDetector",
     "WOODSDetector",
     "__version__",
+    "compare",
     "score_many",
 ]

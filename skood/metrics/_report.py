@@ -1,10 +1,9 @@
 """A table of the metrics over several out-of-distribution sets."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ._bootstrap import check_bootstrap
 from ._curve import Curve
 from ._protocols import check_positive, check_protocol, check_tpr, summarise
 from ._sets import check_detector, check_set_scores, frame, named_sets
@@ -96,7 +95,7 @@ def ood_report(
     """
     rules = check_protocol(protocol)
     positive, tpr = check_positive(positive, rules), check_tpr(tpr)
-    n_bootstrap, level = _check_bootstrap(n_bootstrap, confidence_level)
+    n_bootstrap, level = check_bootstrap(n_bootstrap, confidence_level)
     sets = named_sets(X_ood)
     scores_in = np.sort(_score(detector, X_in, "X_in"))
     curves = [
@@ -120,14 +119,6 @@ def ood_report(
         "confidence_level": level,
     }
     return frame(columns, [*sets, "mean"], attrs)
-
-
-def _check_bootstrap(n_bootstrap, level):
-    if not isinstance(n_bootstrap, Integral) or n_bootstrap < 0:
-        raise ValueError(f"n_bootstrap must be an integer of at least 0, got {n_bootstrap!r}.")
-    if not isinstance(level, Real) or not 0 < level < 1:
-        raise ValueError(f"confidence_level must be in (0, 1), got {level!r}.")
-    return int(n_bootstrap), float(level)
 
 
 def _score(detector, X, name):
