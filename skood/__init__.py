@@ -14,6 +14,7 @@ from .exposure import (
     SOFLDetector,
     WOODSDetector,
 )
+from .overlap import outlier_overlap
 from .posthoc import (
     ASHDetector,
     DICEDetector,
@@ -79,5 +80,6 @@ __all__ = [
     "WOODSDetector",
     "__version__",
     "compare",
+    "outlier_overlap",
     "score_many",
 ]

@@ -1,32 +1,15 @@
 """Detectors side by side on the same rows: metrics, their intervals, and tests of differences."""
 
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
 from .._random import as_generator
-from ..metrics._bootstrap import (
-    PairedCurve,
-    check_bootstrap,
-    holm,
-    paired_replicates,
-    percentile_limits,
-    percentile_test,
-)
-from ..metrics._delong import (
-    Placements,
-    auroc_limits,
-    auroc_variance,
-    difference_test,
-    exact_limits,
-    placements,
-)
-from ..metrics._protocols import check_positive, check_protocol, check_tpr, summarise
+from ..metrics._intervals import check_bootstrap
+from ..metrics._protocols import check_positive, check_protocol, check_tpr
 from ..metrics._sets import frame
+from ._columns import Settings, judge
 from ._scores import read_scores
-
-_FPR, _AUROC = 0, 1  # among the metrics of `summarise`
 
 
 def compare(
@@ -66,7 +49,7 @@ def compare(
         `skood.metrics.aupr_in`.
     n_bootstrap : int, default=1000
         Replicates for all metrics but the AUROC, whose intervals need none; 0 for no intervals of
-        those. The smallest p-value is ``2 / (n_bootstrap + 1)``.
+        those.
     confidence_level : float in (0, 1), default=0.95
         Coverage of each interval by itself.
     random_state : int, RandomState, Generator or None, default=None
@@ -103,14 +86,18 @@ def compare(
 
     Notes
     -----
-    AUROC: the variance of [1]_, by ranks as in [2]_. The interval is normal for the log-odds of the
-    AUROC, or exact where all rows are in order; the test of a difference is normal for the
-    difference. The variance of the mean over sets counts the ID rows once, as the sets share them.
+    The variance of an AUROC is that of [1]_, by ranks as in [2]_; that of the mean over sets counts
+    the ID rows once, as the sets share them. All other metrics are resampled [3]_, ID and OOD rows
+    apart; detectors share each draw, and sets its ID rows.
 
-    All other metrics: percentiles [3]_ of a bootstrap, ID and OOD rows drawn apart. Detectors share
-    each draw, so differences are paired, and their p-value is the level at which their interval
-    reaches 0. An FPR that no draw moves from 0 or 1 has the exact limits of that share. An AUPR
-    that no draw moves has none (NaN): where all rows are in order, drawing them again says nothing.
+    Intervals of AUROC and AUPR are normal for the log-odds, those of the FPR are percentiles. A
+    difference from the reference is taken to be normal, with the variance of the differences on the
+    same rows: interval and p-value (DeLong's test, or a bootstrap z test) agree. How often all this
+    holds in simulation: benchmarks/results/intervals.md.
+
+    Where all rows are in order, neither variance nor draws tell anything: AUROC and FPR have exact
+    limits there, as if of ``min(n_in, n_out)`` pairs and of the negative rows, and the AUPR has
+    none (NaN).
 
     With one row in a class there are no intervals. Holm's correction [4]_ is for the tests of one
     metric: all other detectors on all sets; for the means, all other detectors. Intervals are not
@@ -151,66 +138,20 @@ def compare(
     """
     positive, tpr = check_positive(positive, check_protocol(protocol)), check_tpr(tpr)
     n_bootstrap, level = check_bootstrap(n_bootstrap, confidence_level)
+    if n_bootstrap == 1:
+        raise ValueError("n_bootstrap must be 0 or at least 2, to see how draws differ; got 1.")
     rng = as_generator(random_state)
     scores = read_scores(detectors, X_in, X_ood)
     against = _check_reference(reference, scores.detectors)
-    curves = [
-        [PairedCurve(*each) for each in zip(scores.inside, outside, strict=True)]
-        for outside in scores.sets.values()
-    ]
-
-    def metrics(curve):
-        return summarise(curve, tpr, positive, protocol)
-
-    values = _with_mean(np.array([[[*metrics(c.whole).values()] for c in own] for own in curves]))
-    rows = _Rows(len(scores.inside[0]), [own[0].whole.n_out for own in curves])
-    draws = paired_replicates(curves, lambda c: [*metrics(c).values()], n_bootstrap, rng)
-    columns = _by_bootstrap(draws, values, against, level)
-    _settle_extremes(columns, values, rows.negatives(positive), level)
-    for name, column in _by_delong(scores, values[..., _AUROC], against, rows, level).items():
-        columns[name][..., _AUROC] = column
-    _erase(columns, rows.single, against)
-    columns["p_adjusted"] = _adjusted(columns["p_value"], len(curves))
-    names = [*metrics(curves[0][0].whole)], [*scores.sets, "mean"][: len(values)], scores.detectors
-    return _frame(columns, *names, {
+    settings = Settings(tpr, positive, protocol, n_bootstrap, level)
+    columns = judge(scores, against, settings, rng)
+    attrs = {
         "reference": scores.detectors[against],
-        "positive": positive,
-        "protocol": protocol,
-        "tpr": tpr,
-        "n_in": rows.n_in,
-        "n_ood": dict(zip(scores.sets, rows.n_ood, strict=True)),
-        "n_bootstrap": n_bootstrap,
-        "confidence_level": level,
-    })
-
-
-class _Rows(NamedTuple):
-    """How many rows there are: inside, and in each OOD set."""
-
-    n_in: int
-    n_ood: list
-
-    def with_mean(self, count):
-        """Return what `count` makes of each set's rows and, of several, of all sets' together."""
-        each = [count([n]) for n in self.n_ood]
-        return np.array(each if len(each) == 1 else [*each, count(self.n_ood)])
-
-    @property
-    def pairs(self):
-        """Numbers of pairs, or of tuples with a row of every set, that share no row."""
-        return self.with_mean(lambda n_ood: min(self.n_in, *n_ood))
-
-    @property
-    def total(self):
-        return self.with_mean(lambda n_ood: self.n_in + sum(n_ood))
-
-    @property
-    def single(self):
-        """Where a class has a single row, of which nobody knows how it varies."""
-        return self.with_mean(lambda n_ood: min(self.n_in, *n_ood) < 2)
-
-    def negatives(self, positive):
-        return self.with_mean(lambda n_ood: self.n_in if positive == "ood" else min(n_ood))
+        **settings._asdict(),
+        "n_in": len(scores.inside[0]),
+        "n_ood": {name: len(outside[0]) for name, outside in scores.sets.items()},
+    }
+    return _frame(columns, scores, settings, attrs)
 
 
 def _check_reference(reference, detectors):
@@ -221,81 +162,11 @@ def _check_reference(reference, detectors):
     return detectors.index(reference)
 
 
-def _with_mean(values, axis=0):
-    """Append the unweighted mean over the sets, where there are several."""
-    if values.shape[axis] == 1:
-        return values
-    return np.concatenate([values, values.mean(axis=axis, keepdims=True)], axis=axis)
-
-
-def _columns(*arrays):
-    names = "value", "low", "high", "difference", "difference_low", "difference_high", "p_value"
-    return dict(zip(names, arrays, strict=True))
-
-
-def _by_bootstrap(draws, values, against, level):
-    """Return the columns of intervals and tests, each of shape (sets, detectors, metrics)."""
-    difference = values - values[:, [against]]
-    if not len(draws):
-        nothing = [np.full(values.shape, np.nan) for _ in range(5)]
-        return _columns(values, *nothing[:2], difference, *nothing[2:])
-    draws = _with_mean(draws, axis=1)
-    differences = draws - draws[:, :, [against]]
-    limits = percentile_limits(draws, level), percentile_limits(differences, level)
-    return _columns(values, *limits[0], difference, *limits[1], percentile_test(differences))
-
-
-def _settle_extremes(columns, values, n_negatives, level):
-    """Replace the limits that no draw has moved: they would claim to be certain."""
-    still = columns["low"] == columns["high"]
-    columns["low"][still], columns["high"][still] = np.nan, np.nan
-    fpr = values[..., _FPR]
-    exact = exact_limits(fpr, n_negatives[:, None], level)
-    extreme = still[..., _FPR] & ((fpr == 0) | (fpr == 1))
-    for name, limit in zip(("low", "high"), exact, strict=True):
-        columns[name][..., _FPR][extreme] = limit[extreme]
-
-
-def _erase(columns, single, against):
-    """Leave no limits where a class has a single row, and no test of the reference with itself."""
-    for name in ("low", "high", "difference_low", "difference_high", "p_value"):
-        columns[name][single] = np.nan
-    for name in ("difference", "difference_low", "difference_high", "p_value"):
-        columns[name][:, against] = np.nan
-
-
-def _by_delong(scores, values, against, rows, level):
-    """Return the columns of the AUROC, each of shape (sets, detectors)."""
-    sets = [
-        Placements(*map(np.array, zip(*map(placements, scores.inside, outside), strict=True)))
-        for outside in scores.sets.values()
-    ]
-    differences = [Placements(*(each - each[against] for each in own)) for own in sets]
-    limits = auroc_limits(values, _variances(sets), rows.pairs[:, None], level)
-    difference = values - values[:, [against]]
-    test = difference_test(difference, _variances(differences), rows.total[:, None], level)
-    return _columns(values, *limits, difference, *test)
-
-
-def _variances(sets):
-    """Return the AUROC's variance on each set and, of several sets, of the mean over them."""
-    groups = [[own] for own in sets] if len(sets) == 1 else [*([own] for own in sets), sets]
-    return np.array([auroc_variance(group) for group in groups])
-
-
-def _adjusted(p_values, n_sets):
-    """Return p-values by Holm, for each metric over all sets, and over their means."""
-    adjusted = np.empty_like(p_values)
-    for family, metric in product((slice(n_sets), slice(n_sets, None)), range(p_values.shape[2])):
-        tests = p_values[family, :, metric]
-        adjusted[family, :, metric] = holm(tests.ravel()).reshape(tests.shape)
-    return adjusted
-
-
-def _frame(columns, metrics, sets, detectors, attrs):
+def _frame(columns, scores, settings, attrs):
     """Return the columns, each of shape (sets, detectors, metrics), as one row a number."""
-    index = dict(zip(("metric", "ood_set", "detector"),
-                     zip(*product(metrics, sets, detectors), strict=True), strict=True))
+    sets = [*scores.sets, "mean"][: len(columns["value"])]
+    rows = list(product(settings.metrics, sets, scores.detectors))
+    index = dict(zip(("metric", "ood_set", "detector"), zip(*rows, strict=True), strict=True))
     numbers = {name: np.moveaxis(column, 2, 0).ravel() for name, column in columns.items()}
     methods = ["delong" if metric == "auroc" else "bootstrap" for metric in index["metric"]]
     return frame({**index, **numbers, "method": methods}, None, attrs)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._numbers import check_integer
-from ..metrics._bootstrap import check_share
+from ..metrics._intervals import check_share
 
 
 def comparison_table(comparison, metrics=None, *, interval=True, digits=1, alpha=0.05):

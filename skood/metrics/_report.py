@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ._bootstrap import check_bootstrap
 from ._curve import Curve
+from ._intervals import check_bootstrap, percentile_limits
 from ._protocols import check_positive, check_protocol, check_tpr, summarise
 from ._sets import check_detector, check_set_scores, frame, named_sets
 
@@ -154,7 +154,7 @@ def _columns(curves, metrics, n_bootstrap, level, random_state):
     if n_bootstrap == 0:
         return columns
     replicates = _with_mean(_bootstrap(curves, metrics, n_bootstrap, random_state))
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = percentile_limits(replicates, level)
     bounded = {}
     for j, name in enumerate(names):
         bounded[name] = columns[name]
