@@ -6,11 +6,14 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .._numbers import check_integer, check_number
+from ..metrics._intervals import check_share
 from ._identical import Twins, hashes
 from ._rows import Rows, comparable
 from ._spaces import Bank, space
 
 _QUERIES = 1024  # rows whose neighbours are looked for at a time
+_BULK = 0.25, 0.5  # quantiles that the law of near rows is read off, above copies within X_in
+_N_OWN = 2000  # in-distribution rows whose own distances are measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Overlap:
         The distance from that in-distribution row to its own k-th neighbour in X_in.
     is_identical : ndarray of bool of shape (n_aux,)
         Whether the two are equal to the last bit.
-    ratio : float
+    threshold : float
         Share of the usual distance within which a row is a near-duplicate.
     space : {"pixels", "columns", "features"}
         Where distances are measured.
@@ -40,19 +43,19 @@ class Overlap:
     distance: np.ndarray
     usual: np.ndarray
     is_identical: np.ndarray
-    ratio: float
+    threshold: float
     space: str
 
     @property
     def relative(self):
-        """The distance in units of the usual one; near-duplicates have at most `ratio`."""
+        """The distance in units of the usual one; near-duplicates have at most `threshold`."""
         zero = np.where(self.distance > 0, np.inf, 0)  # beside nothing but copies of one row
         return np.divide(self.distance, self.usual, out=zero, where=self.usual > 0)
 
     @property
     def is_near_duplicate(self):
         """Whether each row is a copy of an in-distribution row, identical ones among them."""
-        return self.is_identical | (self.relative <= self.ratio)
+        return self.is_identical | (self.relative <= self.threshold)
 
     @property
     def keep(self):
@@ -110,7 +113,8 @@ class Overlap:
 
 
 def outlier_overlap(
-    X_in, X_aux, *, detector=None, feature_layer=None, n_neighbors=5, ratio=0.5, verbose=False
+    X_in, X_aux, *, detector=None, feature_layer=None, n_neighbors=5, ratio=0.5, share=0.01,
+    verbose=False,
 ):
     """Find copies of in-distribution data among the auxiliary outliers.
 
@@ -133,7 +137,10 @@ def outlier_overlap(
         Which neighbour within X_in, k, tells the usual distance, at least 1; of fewer rows the
         last. More than copies of one row within X_in.
     ratio : float, default=0.5
-        Share of the usual distance within which a row is a near-duplicate, at least 0.
+        Part of the usual distance within which a row may be a near-duplicate, at least 0.
+    share : float in (0, 1), default=0.01
+        Of new in-distribution rows, how many may be taken for near-duplicates: it lowers the
+        threshold below `ratio` where rows have few dimensions and are close by chance.
     verbose : bool, default=False
         Whether to show progress.
 
@@ -158,10 +165,15 @@ def outlier_overlap(
     Notes
     -----
     An outlier a, whose nearest in-distribution row is x, is a near-duplicate if
-    ``||a - x|| <= ratio * ||x - x_k||``, with ``x_k`` the k-th neighbour of x within X_in. So the
-    measure is how close in-distribution data lie to each other, and that right there: a sky is near
-    any other sky, an animal in the grass is near nothing but its copies. A single threshold for all
-    flags the skies first.
+    ``||a - x|| <= threshold * ||x - x_k||``, with ``x_k`` the k-th neighbour of x within X_in. So
+    the measure is how close in-distribution data lie to each other, and that right there: a sky is
+    near any other sky, an animal in the grass is near nothing but its copies. A single distance for
+    all would flag the skies first.
+
+    The threshold is `ratio`, or less: the relative distances of in-distribution rows, each left
+    out, follow ``P(relative <= t) ~ t ** D`` in D dimensions. D and the constant are read off their
+    25 % and 50 % quantiles, which a few percent of copies within X_in move little, and the
+    threshold is where `share` of the rows would lie.
 
     Images are compared as pictures of 8 x 8 boxes, each channel less its mean, and all of one
     contrast: brightness, contrast, noise, compression and a shift by a pixel hardly matter.
@@ -193,6 +205,7 @@ def outlier_overlap(
     """
     check_integer("n_neighbors", n_neighbors, 1)
     check_number("ratio", ratio, 0, strict=False)
+    share = check_share("share", share)
     rows_in, rows_aux = Rows(X_in, "X_in"), Rows(X_aux, "X_aux")
     if len(rows_in) < 2:
         raise ValueError("X_in must have two rows at least, to tell how far apart they are; got 1.")
@@ -201,7 +214,8 @@ def outlier_overlap(
     bank, twins = _read_in(rows_in, convert, project)
     in_index, distance, is_identical = _search(rows_aux, convert, project, bank, twins, verbose)
     usual = _usual(bank, in_index, n_neighbors)
-    return Overlap(in_index, distance, usual, is_identical, float(ratio), name)
+    threshold = min(float(ratio), _share_within(_own_relative(bank, n_neighbors), share))
+    return Overlap(in_index, distance, usual, is_identical, threshold, name)
 
 
 def _read_in(rows, convert, project):
@@ -244,3 +258,26 @@ def _usual(bank, in_index, k):
         # One more: the row itself, or a copy of it, is the nearest.
         usual[part] = bank.distances(queries, bank.nearest(queries, k + 1)[:, k])
     return usual[place]
+
+
+def _own_relative(bank, k):
+    """Return the relative distances of some in-distribution rows, each as if it were not there."""
+    rows = np.unique(np.linspace(0, len(bank.vectors) - 1, _N_OWN).astype(int))
+    found = np.concatenate([
+        bank.nearest(bank.vectors[part], 2)
+        for part in np.array_split(rows, -(-len(rows) // _QUERIES))
+    ])
+    other = np.where(found[:, 0] == rows, found[:, 1], found[:, 0])
+    distance = bank.distances(bank.vectors[rows], other)
+    usual, next_one = _usual(bank, other, k), _usual(bank, other, k + 1)
+    usual = np.where(distance <= usual, next_one, usual)  # it was itself among the k
+    return distance[usual > 0] / usual[usual > 0]
+
+
+def _share_within(relative, share):
+    """Return the distance within which a share of rows lies, by the law of volumes."""
+    low, high = np.quantile(relative, _BULK) if len(relative) else (0, 0)
+    if low == 0:  # so many rows are copies that they say nothing of the others
+        return np.inf
+    one_over_dims = np.log(high / low) / np.log(_BULK[1] / _BULK[0])
+    return low * (share / _BULK[0]) ** one_over_dims

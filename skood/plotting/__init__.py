@@ -6,6 +6,7 @@ its settings are left as they are, and nothing calls ``show``.
 """
 
 from ._fpr_at_tpr import FPRAtTPRDisplay
+from ._overlap import OverlapDisplay
 from ._precision_recall import PrecisionRecallDisplay
 from ._robustness import RobustnessDisplay
 from ._roc import ROCDisplay
@@ -15,6 +16,7 @@ from ._training_curve import TrainingCurveDisplay
 
 __all__ = [
     "FPRAtTPRDisplay",
+    "OverlapDisplay",
     "PrecisionRecallDisplay",
     "ROCDisplay",
     "RobustnessDisplay",
