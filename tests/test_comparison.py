@@ -93,8 +93,8 @@ def test_limits_of_the_auroc_hold_the_truth_as_often_as_they_say(auroc, n):
         if value == 1:
             low, high = exact_limits(value, n, 0.95)
         held.append(low <= auroc <= high)
-    # Binomial: 0.7 %; three of them. What an interval normal for the AUROC itself holds here is
-    # 94, 92 and 80 %.
+    # Binomial: 0.7 %; three of them. Normal for the AUROC itself, the last would hold 80 %
+    # (benchmarks/results/intervals.md).
     assert np.mean(held) == pytest.approx(0.95, abs=0.021)
 
 
