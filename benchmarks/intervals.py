@@ -87,7 +87,8 @@ def main():
         for auroc in (0.7, 0.9, 0.97, 0.99):
             plain, ours = 100 * of_the_auroc(auroc, n, 4 * args.data)
             print(f"| {auroc} | {n} | {plain:.1f} | {ours:.1f} |")
-    print("\n| AUROC | n_in + n_out | " + " | ".join(METRICS) + " |" + 4 * " p <= .05 |")
+    columns = " | ".join([*METRICS, *(f"p: {metric}" for metric in METRICS)])
+    print(f"\n| AUROC | n_in + n_out | {columns} |")
     print("|" + 10 * "---|")
     for n_in, n_out in ((50, 50), (200, 200), (500, 100)):
         for auroc in (0.7, 0.9, 0.97):
