@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test lint notebooks clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/plot_quickstart.py
@@ -13,6 +13,10 @@ test: $(VENV)/.installed
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
+
+# Runs the notebooks and stores their results in them.
+notebooks: $(VENV)/.installed
+	$(BIN)/jupyter-execute --inplace examples/*.ipynb
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || \

@@ -4,6 +4,7 @@ import numpy as np
 
 from .._numbers import check_integer
 from ..overlap._rows import Rows
+from ._matplotlib import require_matplotlib
 
 _SHOWN = "X_in and X_aux must be images of 1 or 3 channels, uint8 or floats in [0, 1]"
 
@@ -126,11 +127,8 @@ def _images(rows, index):
 
 
 def _new_figure(width, height):
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError as error:
-        raise ImportError("matplotlib is needed to draw: pip install skood[plot]") from error
-    return plt.figure(figsize=(width, height), layout="constrained")
+    pyplot = require_matplotlib("an OverlapDisplay")
+    return pyplot.figure(figsize=(width, height), layout="constrained")
 
 
 def _show(ax, image, title):
