@@ -45,12 +45,17 @@ CHOOSING_SEEDS = (100, 101)
 SETS = ("scenes", "textures", "emoji", "street_numbers")
 GREY = {"size": 28, "grayscale": True}
 SGD = {"optimizer": "sgd", "optimizer__nesterov": False, "optimizer__weight_decay": 1e-4}
-FETCH = {"Fashion-MNIST": (fetch_fashion_mnist, GREY), "CIFAR-10": (fetch_cifar10, {})}
 GIVEN, COLOUR, WIDE, DIGITS = "Fashion-MNIST", "CIFAR-10", "Fashion-MNIST, wider", "digits"
+SPOILED, N_SPOILED = "Fashion-MNIST, wrong labels", 400  # drawn anew, of which a tenth stay right
+FETCH = {
+    "Fashion-MNIST": (fetch_fashion_mnist, GREY), "CIFAR-10": (fetch_cifar10, {}),
+    SPOILED: (fetch_fashion_mnist, GREY),
+}
 STARTS = {
     GIVEN: ("Fashion-MNIST", {"pretrain_epochs": 20}),
     COLOUR: ("CIFAR-10", {"pretrain_epochs": 20}),
     WIDE: ("Fashion-MNIST", {"pretrain_epochs": 20, "module": SmallResNet, "module__width": 32}),
+    SPOILED: (SPOILED, {"pretrain_epochs": 40}),
 }
 TUNING = {"batch_size": 128, "max_epochs": 8, "lr": 0.01, **SGD}
 PRUNE = {"strategy": "prune", "lr": 0.1}
@@ -61,6 +66,13 @@ METHODS = {
     "UM, level 0.6": {"level": 0.6, "lr": 0.1},
     "UM, level measured": {"lr": 0.1},
     "UMAP, level 0.1": {**PRUNE, "level": 0.1},
+}
+OF_SPOILED = {
+    "start": None,
+    "control": {"level": 0.0, "lr": 0.1},
+    "UM, level 0.4": {"level": 0.4, "lr": 0.1},
+    "UM, level measured": {"lr": 0.1},
+    "UMAP, level 0.2": {**PRUNE, "level": 0.2},
 }
 OF_DIGITS = {
     "start": {"max_epochs": 0, "pretrain_epochs": 30},
@@ -91,6 +103,19 @@ CHOICES = {
     },
     WIDE: {
         "start": None, "control": {"level": 0.0}, "UM": {}, "UM, level 0.1": {"level": 0.1},
+    },
+    SPOILED: {
+        "start": None,
+        "control": {"level": 0.0},
+        "control, lr 0.1": {"level": 0.0, "lr": 0.1},
+        "UM, level measured": {},
+        "UM, level 0.2": {"level": 0.2},
+        "UM, level 0.4": {"level": 0.4},
+        "UM, level 0.2, lr 0.1": {"level": 0.2, "lr": 0.1},
+        "UM, level 0.4, lr 0.1": {"level": 0.4, "lr": 0.1},
+        "UMAP, level measured": PRUNE,
+        "UMAP, level 0.2": {**PRUNE, "level": 0.2},
+        "UMAP, level 0.4": {**PRUNE, "level": 0.4},
     },
 }
 # Not measured for the second seed, for want of time, nor are the other starts.
@@ -153,6 +178,17 @@ READING = """\
 - Likely reasons, not tested: seven narrow convolutions and 4,000 images, 85 % right, leave a test
   error that is far from memorised oddities alone, whereas the published networks are wide, have
   50,000 images and are 94 % right; and a mask of 3.5 % hits so few weights much harder."""
+SPOILED_READING = f"""\
+The same images, but {N_SPOILED} of their labels are drawn anew, and 40 epochs for the start, which
+learns these by heart; the rest as above. Chosen on the held-out sets: for UM level 0.4, least in
+FPR95 by MSP; for UMAP level 0.2, least by the energy.
+
+- Here there is something to forget, and UM forgets it: it is more accurate than the start and the
+  control for each seed, by 1.5 points on average, and its test loss is a third lower.
+- By MSP it detects better than both, means of FPR95 and of AUROC, in two seeds of three. By the
+  energy, for which the effect is published, its FPR95 is higher than the start's.
+- On average UM at the measured level and UMAP are worse than the start by either score."""
+
 
 @cache
 def training_data(data):
@@ -162,7 +198,10 @@ def training_data(data):
     rows = np.random.default_rng(0).permutation(len(fetched.X_train))[: N_TRAIN + N_HELD_OUT]
     X, y = fetched.X_train[rows], fetched.y_train[rows]
     held_out = X[N_TRAIN:], y[N_TRAIN:], (aux[len(aux) * 9 // 10 :],)
-    return X[:N_TRAIN], y[:N_TRAIN], held_out
+    y = y[:N_TRAIN].copy()
+    if data == SPOILED:
+        y[:N_SPOILED] = np.random.default_rng(1).choice(np.unique(y), N_SPOILED)
+    return X[:N_TRAIN], y, held_out
 
 
 @cache
@@ -257,7 +296,7 @@ def choose():
         X, y, (outliers,) = training_data(STARTS[name][0])[2]
         again = {method: own for method, own in methods.items() if method not in ONCE}
         for seed, of_seed in zip(CHOOSING_SEEDS, (methods, again), strict=True):
-            if seed == CHOOSING_SEEDS[0] or name == GIVEN:
+            if seed == CHOOSING_SEEDS[0] or name in (GIVEN, SPOILED):
                 measure(HELD_OUT, name, of_seed, [seed], X, y, {"held-out outliers": outliers})
 
 
@@ -363,6 +402,14 @@ Python {platform.python_version()}, torch {torch.__version__}, skood {skood.__ve
 
 {READING}
 
+## With wrong labels
+
+{SPOILED_READING}
+
+{table(of_start(rows, SPOILED), detection)}
+
+{table(of_start(rows, SPOILED), costs)}
+
 ## The intermediate stage
 
 ![accuracy, AUROC and FPR95 over the epochs](../../docs/images/um_stage.png)
@@ -408,7 +455,8 @@ def main():
     if args.choose:
         choose()
     if not args.digits:
-        measure(RESULTS, GIVEN, METHODS, range(args.seeds), *test_data("Fashion-MNIST"))
+        for name, methods in ((GIVEN, METHODS), (SPOILED, OF_SPOILED)):
+            measure(RESULTS, name, methods, range(args.seeds), *test_data(STARTS[name][0]))
     measure_digits(range(args.seeds))
     draw()
     text = page()
