@@ -20,7 +20,6 @@ import numpy as np
 import sklearn
 import skorch
 import torch
-from allocator import run_keeping_memory
 from atom_mining import SHAPE, settled
 from overhead import processor
 from skorch.callbacks import Callback
@@ -49,7 +48,6 @@ OWN = {  # detector, its parameters, outliers for each image: given, and in the 
 TURN = "energy", "weight 0", "weight 0", "energy", "GReg", "energy, 1:2", "GReg+"
 PUBLISHED = {"energy": 0.0, "GReg": WEIGHT, "GReg+": WEIGHT}
 AT_MOST = {"weight 0": 1.05, "GReg": 3.0, "GReg+": 4.5}  # over an energy step on as many rows
-KEPT_TURNS = 3
 AT_LEAST = 1.3  # the published GReg step over skood's
 clock = time.process_time
 
@@ -221,32 +219,6 @@ def losses_line(name, net, data, margins, losses):
     return f"| {name} | {' | '.join(differences)} | {terms[0]:.3f} | {terms[1]:.3f} |"
 
 
-# ---- the allocator
-
-
-def clustered_densenet(n_turns):
-    """Return the seconds of a GReg+ step of the DenseNet, and over an energy step: medians."""
-    torch.set_num_threads(1)
-    net, data, margins = prepared(DENSENET)
-    names = "energy, 1:2", "GReg+"
-    own_step(net, "GReg+", data, margins)  # not counted, as in `turns`
-    seconds = [[own_step(net, name, data, margins)[0].sum() for name in names]
-               for _ in range(n_turns)]
-    energy, own = np.median(seconds, axis=0)
-    return own, own / energy
-
-
-def kept_section():
-    """Return what the page says of memory that the process keeps, and what was reached there."""
-    own, over = run_keeping_memory(
-        f"import greg_step, json; print(json.dumps(greg_step.clustered_densenet({KEPT_TURNS})))"
-    )
-    title = f"{DENSENET}, memory kept (below): GReg+ over an energy step"
-    limit = AT_MOST["GReg+"]
-    text = KEPT_PAGE.format(net=DENSENET, own=own, over=over, n_turns=KEPT_TURNS)
-    return text, {title: (over, "at most", limit, over <= limit)}
-
-
 # ---- the record
 
 
@@ -267,8 +239,6 @@ def record():
     """Return the record's text and the targets missed."""
     start = time.process_time()
     times, choices, differences, reached = measured()
-    kept, reached_kept = kept_section()
-    reached |= reached_kept
     targets = [
         f"| {name} | {value:.3g} | {sense} {bound:g} | {'yes' if met else 'no'} |"
         for name, (value, sense, bound, met) in reached.items()
@@ -281,19 +251,11 @@ def record():
     text = PAGE.format(
         processor=processor(), versions=versions, minutes=(time.process_time() - start) / 60,
         targets="\n".join(targets), times="\n".join(times), choices="\n".join(choices),
-        differences="\n".join(differences), kept=kept,
+        differences="\n".join(differences),
     )
     return text, missed
 
 
-KEPT_PAGE = """\
-## How much of it is the allocator
-
-glibc gives large blocks back to the system after every layer and faults them in again, which costs
-large batches of wide layers most. With `MALLOC_TRIM_THRESHOLD_` and `MALLOC_MMAP_THRESHOLD_` raised
-to 100000000000 before Python starts, so that the process keeps its memory, a GReg+ step of
-{net} takes {own:.3g} s, {over:.2f} energy steps ({n_turns} turns).
-"""
 PAGE = """\
 # GReg: a step beside energy fine-tuning and the published procedure
 
@@ -326,7 +288,6 @@ Of the GReg+ steps, choosing the outliers alone:
 |---|---|---|---|
 {choices}
 
-{kept}
 ## The loss of a step
 
 Differences of skood's loss, float32; the published term times all rows of the batch, as the

@@ -138,10 +138,6 @@ class GRegDetector(BaseBoundingDetector):
     outliers as low an energy as X at first, the "auto" margins lie one nat apart, which the default
     `grad_weight` can flatten: give margins farther apart (examples/plot_greg.py).
 
-    On a CPU, a third of a GReg+ step of a DenseNet is the system handing out memory: glibc keeps it
-    with the environment variables ``MALLOC_TRIM_THRESHOLD_`` and ``MALLOC_MMAP_THRESHOLD_`` set to
-    100000000000 before Python starts (benchmarks/results/greg_step.md).
-
     Candidates are looked at as they come; augmentation follows, anew. Networks whose layers have no
     second derivative (cuDNN's recurrent ones), or that recompute BatchNorm's activations in the
     backward pass (checkpoints), need ``grad_weight=0``.
