@@ -7,7 +7,9 @@ A net that has learned the classes goes on learning: the odd samples of its trai
 one, by heart. Accuracy hardly shows it. Detection does, and is best in the middle of the training:
 Zhu et al. (ICML 2023) call it the intermediate stage. Unleashing Mask goes back there from the end,
 by training until the loss floats at a level. Here a tenth of the labels are drawn at random, so
-that there is something odd to learn. Nothing is downloaded.
+that there is something odd to learn. What comes out: UMAP helps by its own measure; UM helps only
+at a level that is chosen on held-out outliers; stopping early, which takes outliers, too, and a
+new training, helps most. With labels that are right both do harm. Nothing is downloaded.
 """
 
 # %%

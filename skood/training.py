@@ -19,7 +19,7 @@ from .engine.pool import OutlierPool
 from .engine.precision import check_precision
 from .engine.randomness import seeded
 from .outliers.like import synthetic_like
-from .validation import warn_about_scales
+from .validation import warn_about_far_outliers, warn_about_scales
 
 _N_EXAMPLE = 2  # rows that a new network is tried on
 
@@ -81,6 +81,9 @@ class BaseTrainedDetector(BaseDetector):
         data = read_training_data(self, X, y, X_aux)
         if not isinstance(self.module, nn.Module):
             warn_about_scales(data.x_in)
+        if data.pool is not None:
+            names = getattr(self, "feature_names_in_", None)
+            warn_about_far_outliers(data.x_in, data.pool, names)
         self.classes_ = data.classes
         # Outside any autocast of the caller's: `precision` alone says how to compute.
         plainly = torch.autocast(torch.device(self.device).type, enabled=False)

@@ -17,6 +17,7 @@ _N_LOOKED_AT = 1000  # rows from which the scale of columns is read
 _SLACK = 0.5  # beyond [0, 1], for noise and for what resizing overshoots
 _NO_UNIT = 8.0  # no noise on images in [0, 1] comes up to here, but 0 to 255 does
 _MOST_UNEQUAL = 100  # times the median of the columns' standard deviations
+_FARTHEST = 10  # times the range of a column of X that the outliers' median may lie outside it
 
 
 def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
@@ -150,6 +151,33 @@ def warn_about_scales(X):
             f"a column of X is {spread.max() / np.median(spread):.0f} times as wide as most: "
             "a network learns little from the others. Scale X and the outliers alike, for "
             "example with StandardScaler in a Pipeline(..., transform_input=['X_aux']).",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def warn_about_far_outliers(X, pool, names=None):
+    """Warn where outliers of a table lie so far off that they look scaled otherwise than X.
+
+    Outliers so far away are told apart by their scale alone, and teach nothing about real ones.
+    """
+    if X.ndim != 2 or X.dtype.kind != "f" or any(isinstance(s, Dataset) for s in pool.sources):
+        return  # of a Dataset nothing is read but what is trained on
+    rows_in = X[:: max(1, len(X) // _N_LOOKED_AT)]
+    rows_out = pool.take(np.arange(0, len(pool), max(1, len(pool) // _N_LOOKED_AT))).numpy()
+    low, high = (edge(axis=0).astype(np.float64) for edge in (rows_in.min, rows_in.max))
+    middle = np.median(rows_out, axis=0)
+    outside = np.maximum(low - middle, middle - high)
+    far = np.flatnonzero((high > low) & (outside > _FARTHEST * (high - low)))
+    if len(far):
+        worst = far[np.argmax(outside[far] / (high - low)[far])]
+        column = worst if names is None else repr(str(names[worst]))
+        warnings.warn(
+            f"X_aux looks scaled otherwise than X: in column {column} X goes from "
+            f"{low[worst]:.3g} to {high[worst]:.3g}, and half of the outliers lie beyond "
+            f"{middle[worst]:.3g}; so far off are {len(far)} of {len(low)} columns. A network "
+            "learns little from outliers like these. Scale both alike; in a pipeline, "
+            "Pipeline(..., transform_input=['X_aux']) with metadata routing enabled.",
             UserWarning,
             stacklevel=5,
         )

@@ -483,6 +483,26 @@ def test_columns_of_unequal_scale_are_pointed_out(table):
         detector().fit(X * np.array([1, 0, 1, 1], np.float32), y, X_aux=A)  # a constant column
 
 
+def test_outliers_on_another_scale_are_pointed_out(table):
+    X, y, A = table
+    units = np.array([1, 1, 1, 300], np.float32)
+    message = "X_aux looks scaled otherwise than X: in column 3 .* so far off are 1 of 4 columns"
+    with pytest.warns(UserWarning, match=message) as got:
+        detector().fit(X, y, X_aux=(A[:1], 9 + A * units))
+    assert got[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        detector().fit(X, y, X_aux=3 * A + np.ptp(X))  # far, not absurdly
+        detector().fit(X * np.array([1, 0, 1, 1], np.float32), y, X_aux=A + 9)  # a constant column
+
+
+def test_a_column_of_outliers_on_another_scale_is_named(table):
+    X, y, A = table
+    X, A = (pd.DataFrame(each, columns=list("abcd")) for each in (X, A))
+    with pytest.warns(UserWarning, match="in column 'd' X goes from"):
+        detector().fit(X, y, X_aux=A.assign(d=1000.0))
+
+
 def test_8_bit_images_beside_floats_of_another_range(images):
     X, y, A = images
     for fitted_on in (X / 127.5 - 3, X.astype(np.float32)):

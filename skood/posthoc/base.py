@@ -197,6 +197,11 @@ class BaseLogitDetector(BasePostHocDetector):
 
 def nan_where_unreadable(logits, features):
     """Return 0 for each row, NaN for those with a logit that is NaN or a feature not finite."""
+    # What is not finite does not leave a sum: where all sums are, no row need be looked at.
+    with np.errstate(all="ignore"):
+        sums = [values.sum() for values in (logits, features) if values is not None]
+    if np.isfinite(sums).all():
+        return np.zeros(len(logits))
     unreadable = np.isnan(logits).any(axis=1)
     if features is not None:
         unreadable |= ~np.isfinite(features).all(axis=1)
