@@ -55,12 +55,13 @@ def own_scores(name, features, others, y, head):
     """Return skood's detector, fitted, as a call on the first of the new rows."""
     detector = OWN[name]()
     detector._weight, detector._bias = head.weight.double().numpy(), head.bias.double().numpy()
+    detector._n_read, detector._ends = N_CLASSES, []  # all classes, of one layer
     detector._learn(head(torch.from_numpy(features)).numpy(), features, y)
     logits = head(torch.from_numpy(others)).numpy()
 
     def scores(n):
         return np.concatenate([
-            detector._score(logits[part], others[part]) for part in blocks(n)
+            detector._score_rows(logits[part], others[part]) for part in blocks(n)
         ])
 
     return scores

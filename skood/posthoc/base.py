@@ -25,6 +25,7 @@ from ..nn.tap import Layers, find_head
 from .blocks import blocks
 from .source import example_for, trained_net
 
+_N_SCORED = 512  # rows that are scored at a time, as float64: what a processor's cache holds
 _NEAR = 1e-3  # how near to 1 probabilities sum, and to 0 their logarithms' logsumexp comes
 
 
@@ -175,6 +176,13 @@ class BasePostHocDetector(BaseDetector):
         return np.concatenate([self._score_rows(*read(X[part])) for part in blocks(len(X))])
 
     def _score_rows(self, logits, features):
+        scores = [
+            self._score_part(logits[part], None if features is None else features[part])
+            for part in blocks(len(logits), _N_SCORED)
+        ]
+        return np.concatenate(scores)
+
+    def _score_part(self, logits, features):
         unreadable = nan_where_unreadable(logits, features)
         if unreadable.any():
             return unreadable  # `_finite` will name the rows, whatever a formula makes of them
