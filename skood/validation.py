@@ -1,5 +1,6 @@
 """Samples at the door: their dtype, shape, range and names, whatever container they come in."""
 
+import math
 import warnings
 
 import numpy as np
@@ -133,11 +134,23 @@ def _to_numpy(tensor):
 
 def check_shape(shape, expected, name):
     """Refuse samples of another shape than the training samples'."""
-    if tuple(shape) != tuple(expected):
+    shape, expected = tuple(shape), tuple(expected)
+    if shape != expected:
         raise ValueError(
             f"each sample of {name} must have the shape of a training sample, "
-            f"{tuple(expected)}; got {tuple(shape)}."
+            f"{expected}; got {shape}.{_remedy(shape, expected, name)}"
         )
+
+
+def _remedy(shape, expected, name):
+    """Return how samples of a shape that often comes instead are brought into the expected one."""
+    if expected == (1, *shape):
+        return f" Add a channel axis: {name}[:, None]."
+    if len(expected) == 3 and shape == (*expected[1:], expected[0]):
+        return f" Pass channels first: {name}.transpose(0, 3, 1, 2)."
+    if len(expected) > 1 and shape == (math.prod(expected),):
+        return f" Give rows their shape back: {name}.reshape(-1, {str(expected)[1:-1]})."
+    return ""
 
 
 def warn_about_scales(X):

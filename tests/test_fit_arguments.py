@@ -1,5 +1,6 @@
 """The contract of ``fit``: what it accepts as samples, labels and outliers, and what it refuses."""
 
+import re
 import warnings
 
 import numpy as np
@@ -586,3 +587,17 @@ def test_float_tokens_in_object_arrays_and_datasets(table):
         detector(dtype="int64").fit(
             X.astype(int), y, X_aux=TensorDataset(torch.from_numpy(A))
         )
+
+
+@pytest.mark.parametrize("n_channels, mistake, remedy", [
+    (1, lambda X: X[:, 0], "X[:, None]"),
+    (3, lambda X: X.transpose(0, 2, 3, 1), "X.transpose(0, 3, 1, 2)"),
+    (3, lambda X: X.reshape(len(X), -1), "X.reshape(-1, 3, 8, 8)"),
+])
+def test_samples_of_a_shape_that_often_comes_are_told_the_way(images, n_channels, mistake, remedy):
+    X, y, A = images
+    X, A = X[:, :n_channels], A[:, :n_channels]
+    learner = detector().fit(X, y, X_aux=A)
+    with pytest.raises(ValueError, match=f"shape of a training sample.*{re.escape(remedy)}"):
+        learner.predict(mistake(X))
+    np.testing.assert_array_equal(eval(remedy, {"X": mistake(X)}), X)
