@@ -10,7 +10,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch.utils.data import TensorDataset
 
-from skood import EnergyDetector, outlier_overlap
+from skood import EnergyDetector, OutlierExposureDetector, outlier_overlap
 from skood.datasets import load_digits_ood
 from skood.nn import MLP
 from skood.outliers import procedural
@@ -191,6 +191,30 @@ def test_frames_and_names():
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"])
     assert outlier_overlap(X, X.iloc[3:6]).in_index.tolist() == [3, 4, 5]
+    assert outlier_overlap(X, X.iloc[3:6].to_numpy()).in_index.tolist() == [3, 4, 5]
+    for aux in (X[["b", "a"]], (X, X[["b", "a"]])):
+        with pytest.raises(ValueError, match="names of X_aux should match .* 0 is 'b', not 'a'"):
+            outlier_overlap(X, aux)
+    with pytest.raises(ValueError, match="there are 1 columns, not 2"):
+        outlier_overlap(X, X[["a"]])
+    fit = OutlierExposureDetector(max_epochs=1).fit
+    with pytest.raises(ValueError, match="feature names should match"):  # the rule of every fit
+        fit(X, X_aux=(X[["b", "a"]],))
+
+
+@pytest.mark.parametrize("lower", [np.float32, np.float16])
+def test_copies_in_a_lower_precision_are_identical(lower):
+    rng = np.random.default_rng(0)
+    X_in = rng.normal(1000, 1, size=(50, 3))  # float16 leaves steps of half a unit there
+    X_aux = np.concatenate([X_in[5:9], X_in[20:21] + 1]).astype(lower)
+    for a, b in ((X_in, X_aux), (X_in, (X_aux,)), (X_in, (X_aux[:2], X_aux[2:].astype(float)))):
+        overlap = outlier_overlap(a, b)
+        assert overlap.is_identical.tolist() == 4 * [True] + [False]
+        assert overlap.in_index[:4].tolist() == [5, 6, 7, 8]
+    whole = outlier_overlap(X_in, (np.ones((2, 3), int), X_in[:4]))  # no float of lower precision
+    assert whole.is_identical.tolist() == 2 * [False] + 4 * [True]
+    back = outlier_overlap(X_aux, X_in)
+    assert np.flatnonzero(back.is_identical).tolist() == [5, 6, 7, 8]
 
 
 def test_hashes_of_rows():

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 from .._numbers import check_integer, check_number
 from ..metrics._intervals import check_share
 from ._identical import Twins, hashes
-from ._rows import Rows, comparable
+from ._rows import Rows, check_names, comparable
 from ._spaces import Bank, space
 
 _QUERIES = 1024  # rows whose neighbours are looked for at a time
@@ -153,8 +153,8 @@ def outlier_overlap(
     Raises
     ------
     ValueError
-        If a set is empty, shapes differ, a value is NaN or infinite, X_in has a single row, or a
-        parameter is outside its range.
+        If a set is empty, shapes or the names of frames' columns differ, a value is NaN or
+        infinite, X_in has a single row, or a parameter is outside its range.
     TypeError
         If an argument cannot be read, or `detector` has no network.
 
@@ -181,7 +181,8 @@ def outlier_overlap(
     see the difference. Tables are compared by columns of variance 1.
 
     Identical rows are found by a hash of 64 bits and then compared; 8-bit images and the same as
-    floats in [0, 1] are identical. Time is that of one matrix product, ``n_in * n_aux * d``. Held
+    floats in [0, 1] are identical, and so are floats that are equal in the lower of two precisions.
+    Time is that of one matrix product, ``n_in * n_aux * d``. Held
     are the vectors of X_in (768 bytes for an RGB image) and 17 bytes for each outlier, never a
     matrix of both.
 
@@ -206,6 +207,7 @@ def outlier_overlap(
     check_integer("n_neighbors", n_neighbors, 1)
     check_number("ratio", ratio, 0, strict=False)
     share = check_share("share", share)
+    check_names(X_in, X_aux)
     rows_in, rows_aux = Rows(X_in, "X_in"), Rows(X_aux, "X_aux")
     if len(rows_in) < 2:
         raise ValueError("X_in must have two rows at least, to tell how far apart they are; got 1.")

@@ -2,6 +2,8 @@
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
@@ -26,7 +28,8 @@ class Rows:
 
     def __init__(self, X, name):
         self.name = name
-        self._pool = OutlierPool([_source(part, name) for part in _parts(X)])
+        # A block across two sources holds both in a dtype that loses nothing of either.
+        self._pool = OutlierPool([_source(part, name) for part in _parts(X)], "float64")
         if not len(self):
             raise ValueError(f"{name} is empty; pass at least one row.")
         firsts = [
@@ -77,10 +80,44 @@ def _source(X, name):
     return X
 
 
+def check_names(X_in, X_aux):
+    """Refuse frames whose columns are not those of X_in in its order, as ``fit`` does."""
+    named = [
+        (name, names)
+        for name, X in (("X_in", X_in), ("X_aux", X_aux)) for part in _parts(X)
+        if (names := _feature_names(part)) is not None
+    ]
+    for name, names in named:
+        first_name, expected = named[0]
+        if list(names) != list(expected):
+            raise ValueError(
+                f"The feature names of {name} should match those of {first_name}, in the same "
+                f"order: {_first_difference(names, expected)}. Order the columns alike, "
+                "X_aux[X_in.columns]."
+            )
+
+
+def _feature_names(X):
+    """Return the names of a frame's columns as scikit-learn reads them, None without."""
+    if not hasattr(X, "columns"):
+        return None
+    reader = BaseEstimator()
+    validate_data(reader, X, skip_check_array=True)
+    return getattr(reader, "feature_names_in_", None)
+
+
+def _first_difference(names, expected):
+    for i, (came, wanted) in enumerate(zip(names, expected, strict=False)):
+        if came != wanted:
+            return f"column {i} is {str(came)!r}, not {str(wanted)!r}"
+    return f"there are {len(names)} columns, not {len(expected)}"
+
+
 def comparable(rows_in, rows_aux):
     """Return a function that makes rows of both, whatever their dtypes, comparable bit by bit.
 
-    8-bit images beside floats become floats in [0, 1], which then the others must be too.
+    Floats are rounded to the lowest precision among them: a copy saved as float32 has lost the
+    rest. 8-bit images beside floats become floats in [0, 1], which then the others must be too.
     """
     shapes = rows_in.shapes | rows_aux.shapes
     if len(shapes) > 1:
@@ -92,11 +129,14 @@ def comparable(rows_in, rows_aux):
         return _without_minus_zero
     images = len(next(iter(shapes))) == 3
     scaled = images and torch.uint8 in dtypes
+    floats = [dtype for dtype in dtypes if dtype.is_floating_point]
+    floats.append(torch.float32 if images else torch.float64)
+    common = min(floats, key=lambda dtype: torch.finfo(dtype).bits)
 
     def convert(rows):
         if scaled and not is_pixels(rows):
             _check_unit_range(rows)
-        return _without_minus_zero(to_input(rows, "float32" if images else "float64"))
+        return _without_minus_zero(to_input(rows, "float64").to(common))
 
     return convert
 
