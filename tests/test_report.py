@@ -106,6 +106,30 @@ def test_shares_refused_are_those_of_predict_with_exact_intervals(page, detector
     assert f"The right class is given to {percent(accuracy)}" in page.text
 
 
+@pytest.mark.parametrize("kind", ["scaled", "search", "bare"])
+def test_accuracy_of_a_pipeline_is_that_of_its_last_step(kind, digits, tmp_path):
+    X, y = digits.X_train.reshape(len(digits.X_train), -1), digits.y_train
+    detector = OutlierExposureDetector(max_epochs=3, random_state=0)
+    pipe = make_pipeline(detector) if kind == "bare" else make_pipeline(StandardScaler(), detector)
+    if kind == "search":
+        pipe = GridSearchCV(
+            pipe, {"outlierexposuredetector__max_epochs": [3]}, cv=2,
+            scoring=lambda estimator, X, y: estimator.score_samples(X).mean(),
+        )
+    with pytest.warns(UserWarning, match="synthetic"):
+        pipe.fit(X, y)
+    X_in = digits.X_test.reshape(len(digits.X_test), -1)
+    share = np.mean(ConformalDetector(FrozenEstimator(pipe)).fit(X_in).predict_class(X_in)
+                    == digits.y_test)
+    assert share > 0.8
+    page = Page(write_report(
+        tmp_path / "a.html", pipe, X_in, X_in[::-1], y_in=digits.y_test, **QUICK
+    ))
+    assert f"The right class is given to {percent(share)}" in page.text
+    report = ood_report(pipe, X_in, X_in, y_in=digits.y_test)
+    assert report["accuracy"].tolist() == [share, share]
+
+
 def test_data_card_knows_the_sets_again(page, digits):
     table = page.table("set", "rows")
     for name, X in {"in-distribution": digits.X_test, **digits.ood}.items():

@@ -6,7 +6,7 @@ from sklearn.utils import check_random_state
 from ._curve import Curve
 from ._intervals import check_bootstrap, percentile_limits
 from ._protocols import check_positive, check_protocol, check_tpr, summarise
-from ._sets import check_detector, check_set_scores, frame, named_sets
+from ._sets import check_detector, check_set_scores, frame, named_sets, rightly_named
 
 
 def ood_report(
@@ -108,7 +108,7 @@ def ood_report(
 
     columns = _columns(curves, metrics, n_bootstrap, level, random_state)
     if y_in is not None:
-        columns["accuracy"] = np.full(len(sets) + 1, _accuracy(detector, X_in, y_in))
+        columns["accuracy"] = np.full(len(sets) + 1, rightly_named(detector, X_in, y_in).mean())
     attrs = {
         "positive": positive,
         "protocol": protocol,
@@ -126,23 +126,6 @@ def _score(detector, X, name):
         return check_set_scores(X, name)
     check_detector(detector, "; pass None to report on scores")
     return check_set_scores(detector.score_samples(X), name)
-
-
-def _accuracy(detector, X_in, y_in):
-    if not hasattr(detector, "predict_class"):
-        what = "scores" if detector is None else type(detector).__name__
-        raise TypeError(
-            f"y_in needs a detector with predict_class, got {what}; fit the detector with class "
-            "labels, or leave y_in out. (A Pipeline does not forward it: report on its last step, "
-            "with rows transformed by the others.)"
-        )
-    predicted, y_in = np.asarray(detector.predict_class(X_in)), np.asarray(y_in)
-    if predicted.shape != y_in.shape:
-        raise ValueError(
-            f"y_in must have one label for each row of X_in, shape {predicted.shape}, got "
-            f"{y_in.shape}."
-        )
-    return float(np.mean(predicted == y_in))
 
 
 def _columns(curves, metrics, n_bootstrap, level, random_state):

@@ -1,5 +1,7 @@
 """What reports over several out-of-distribution sets share: their doors and their table."""
 
+import numpy as np
+
 from ._curve import check_scores
 
 
@@ -30,6 +32,30 @@ def check_set_scores(scores, name):
     if len(scores) == 0:
         raise ValueError(f"{name} is empty; pass at least one row.")
     return scores
+
+
+def rightly_named(detector, X_in, y_in):
+    """Return which rows are given their class, also by the detector at the end of a pipeline."""
+    last, rows = detector, X_in
+    while not hasattr(last, "predict_class"):
+        if hasattr(last, "best_estimator_"):
+            last = last.best_estimator_
+        elif hasattr(last, "steps"):  # a Pipeline hands on no method that it does not know
+            rows = last[:-1].transform(rows) if len(last.steps) > 1 else rows
+            last = last.steps[-1][1]
+        else:
+            what = "scores" if detector is None else type(detector).__name__
+            raise TypeError(
+                f"y_in needs a detector with predict_class, got {what}; fit it with class labels, "
+                "or leave y_in out."
+            )
+    named, y_in = np.asarray(last.predict_class(rows)), np.asarray(y_in)
+    if named.shape != y_in.shape:
+        raise ValueError(
+            f"y_in must have one label for each row of X_in, shape {named.shape}, got "
+            f"{y_in.shape}."
+        )
+    return named == y_in
 
 
 def frame(columns, index, attrs):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import binomtest
 
-from ..metrics._sets import check_detector
+from ..metrics._sets import check_detector, rightly_named
 from ._tables import interval, percent
 
 
@@ -87,17 +87,6 @@ _GUARANTEES = {
 
 
 def _accuracy(detector, sets, y_in, level):
-    X_in, y_in = next(iter(sets.values())), np.asarray(y_in)
-    if not hasattr(detector, "predict_class"):
-        raise TypeError(
-            f"y_in needs a detector with predict_class, got {type(detector).__name__}; fit it with "
-            "class labels, or leave y_in out."
-        )
-    named = np.asarray(detector.predict_class(X_in))
-    if named.shape != y_in.shape:
-        raise ValueError(
-            f"y_in must have one label for each row of X_in, shape {named.shape}, got "
-            f"{y_in.shape}."
-        )
-    (share, bounds), = _share(named == y_in, level)
+    X_in = next(iter(sets.values()))
+    (share, bounds), = _share(rightly_named(detector, X_in, y_in), level)
     return f"{share} ({bounds})"

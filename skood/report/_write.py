@@ -40,7 +40,8 @@ def write_report(
     X_ood : dict of str to array-like, or array-like
         Out-of-distribution (OOD) test sets by name; a bare array is named "ood".
     y_in : array-like of shape (n_in,), default=None
-        Class labels of `X_in`, for the accuracy; needs ``predict_class``.
+        Class labels of `X_in`, for the accuracy; needs ``predict_class``, of a pipeline's last
+        step if it is one.
     title : str, default=None
         Heading of the page. None: the detector's name.
     descriptions : dict of str to str, default=None
