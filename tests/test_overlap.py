@@ -1,5 +1,6 @@
 """Copies of in-distribution data among the outliers: planted ones are found, others are not."""
 
+import re
 import tracemalloc
 
 import matplotlib
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch.utils.data import TensorDataset
 
 from skood import EnergyDetector, OutlierExposureDetector, outlier_overlap
@@ -139,6 +142,18 @@ def test_features_of_a_network():
     with torch.no_grad():
         features = net.hidden(torch.from_numpy(X_in[[11]])).numpy()
     assert np.linalg.norm(features) > 0
+
+
+def test_a_pipeline_as_detector_is_refused_with_a_remedy_that_works():
+    rng = np.random.default_rng(0)
+    X_in, X_aux = (rng.normal(size=(n, 6)) for n in (90, 40))
+    X_aux[3] = X_in[11]
+    pipeline = make_pipeline(StandardScaler(), EnergyDetector(MLP((6,), 2))).fit(X_in)
+    with pytest.raises(TypeError, match="Pass its last step and rows transformed") as raised:
+        outlier_overlap(X_in, X_aux, detector=pipeline)
+    remedy = re.search(r"outlier_overlap\(.*\)", str(raised.value))[0]
+    overlap = eval(remedy, globals(), {"pipeline": pipeline, "X_in": X_in, "X_aux": X_aux})
+    assert overlap.space == "features" and overlap.is_identical.tolist().index(True) == 3
 
 
 def test_pools_are_read_by_blocks(tmp_path, monkeypatch):

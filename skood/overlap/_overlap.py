@@ -130,7 +130,7 @@ def outlier_overlap(
         Auxiliary outliers of X_in's sample shape. They are read block by block, never loaded whole.
     detector : fitted detector or torch.nn.Module, default=None
         Compare the features of its network, divided by their length. None: compare the rows
-        themselves, see Notes.
+        themselves, see Notes. Of a pipeline pass the last step, and rows transformed by the others.
     feature_layer : str, default=None
         Name of the layer whose output are the features; None: the input of the last Linear layer.
     n_neighbors : int, default=5
@@ -182,9 +182,8 @@ def outlier_overlap(
 
     Identical rows are found by a hash of 64 bits and then compared; 8-bit images and the same as
     floats in [0, 1] are identical, and so are floats that are equal in the lower of two precisions.
-    Time is that of one matrix product, ``n_in * n_aux * d``. Held
-    are the vectors of X_in (768 bytes for an RGB image) and 17 bytes for each outlier, never a
-    matrix of both.
+    Time is that of one matrix product, ``n_in * n_aux * d``. Held are the vectors of X_in (768
+    bytes for an RGB image) and 17 bytes for each outlier, never a matrix of both.
 
     Examples
     --------

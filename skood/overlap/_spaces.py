@@ -78,9 +78,16 @@ def features(network, layer):
             )
         check_is_fitted(network)
         if not isinstance(getattr(network, "module_", None), nn.Module):
+            remedy = "Pass its network, or None to compare the rows themselves."
+            if hasattr(network, "steps"):
+                remedy = (
+                    "Pass its last step and rows transformed by the others: outlier_overlap("
+                    "pipeline[:-1].transform(X_in), pipeline[:-1].transform(X_aux), "
+                    "detector=pipeline[-1])."
+                )
             raise TypeError(
                 f"detector must have a network, module_, to read; {type(network).__name__} has "
-                "none. Pass its network, or None to compare the rows themselves."
+                f"none. {remedy}"
             )
         module, dtype, precision = network.module_, network.dtype, network.precision
 
