@@ -300,7 +300,7 @@ def test_a_network_that_detectors_share_runs_once():
 # ---------------------------------------------------------------- the table
 
 
-def test_table_writes_values_intervals_and_stars():
+def test_table_writes_values_intervals_and_marks():
     rng = np.random.default_rng(0)
     given = {"old": rng.normal(0.5, size=300), "new": rng.normal(2, size=300)}
     far = {"far_away": {"old": rng.normal(size=200), "new": rng.normal(size=200)}}
@@ -308,11 +308,19 @@ def test_table_writes_values_intervals_and_stars():
     table = comparison_table(result, "auroc", digits=2)
     new = row(result, "auroc", "new", "far_away")
     numbers = [f"{100 * new[name]:.2f}" for name in ("value", "low", "high")]
-    assert table.loc["new", "far_away"] == "{} [{}, {}]*".format(*numbers)
-    assert "*" not in table.loc["old", "far_away"]
+    assert table.loc["new", "far_away"] == "{} [{}, {}] ▲".format(*numbers)
+    assert table.loc["old", "far_away"].endswith("]")
     short = comparison_table(result, ["auroc", "fpr95"], interval=False)
     assert list(short.columns) == ["AUROC, far_away", "FPR95, far_away"]
-    assert short.loc["new", "AUROC, far_away"] == f"{100 * new['value']:.1f}*"
+    assert short.loc["new", "AUROC, far_away"] == f"{100 * new['value']:.1f} ▲"
+    assert short.loc["new", "FPR95, far_away"].endswith(" ▲")  # it is lower
+    assert "▲ better, ▼ worse than old: p at most 0.05" in short.attrs["caption"]
+    turned = comparison_table(
+        compare(None, given, far, reference="new", n_bootstrap=20, random_state=0),
+        ["auroc", "fpr95"], interval=False,
+    )
+    assert turned.loc["old"].str.endswith(" ▼").all()
+    assert turned.loc["new"].str[-1].str.isdigit().all()
     assert "AUROC, far\\_away" in short.to_latex(escape=True) and "| new" in short.to_markdown()
 
 
@@ -327,7 +335,7 @@ def test_styled_table_has_the_best_in_bold():
     assert values["fpr95", "a"] < values["fpr95", "b"]
     assert values["auroc", "a"] > values["auroc", "b"]
     assert bold == {(0, 0), (0, 1)}  # the lower FPR, the higher AUROC
-    assert "DeLong" in styler.to_latex(convert_css=True) and "differs from a" in styler.caption
+    assert "DeLong" in styler.to_latex(convert_css=True) and "worse than a:" in styler.caption
 
 
 # ---------------------------------------------------------------- bad input

@@ -7,7 +7,7 @@ from ..metrics._intervals import check_share
 
 
 def comparison_table(comparison, metrics=None, *, interval=True, digits=1, alpha=0.05):
-    """Write a comparison out: a row for each detector, a column for each metric and set.
+    r"""Write a comparison out: a row for each detector, a column for each metric and set.
 
     Parameters
     ----------
@@ -20,14 +20,15 @@ def comparison_table(comparison, metrics=None, *, interval=True, digits=1, alpha
     digits : int, default=1
         Decimals of the percentages, at least 0.
     alpha : float in (0, 1), default=0.05
-        Where "p_adjusted" is at most this, a star says that the detector differs from the
-        reference.
+        Where "p_adjusted" is at most this, ▲ says that the detector is better than the reference,
+        ▼ that it is worse.
 
     Returns
     -------
     table : pandas.DataFrame of str
         Percentages. Its columns are named by the sets or, of several metrics, "AUROC, far".
         ``to_markdown()``, ``to_latex(escape=True)`` and ``to_html()`` are those of pandas.
+        ``attrs["caption"]`` names the reference, the intervals and the test.
 
     Raises
     ------
@@ -41,6 +42,12 @@ def comparison_table(comparison, metrics=None, *, interval=True, digits=1, alpha
     --------
     styled_comparison : The same with the best of each column in bold.
 
+    Notes
+    -----
+    pdfLaTeX has to be told of the triangles, after ``\usepackage{amssymb}``:
+    ``\DeclareUnicodeCharacter{25B2}{$\blacktriangle$}`` and
+    ``\DeclareUnicodeCharacter{25BC}{$\blacktriangledown$}``.
+
     Examples
     --------
     >>> import numpy as np
@@ -53,8 +60,8 @@ def comparison_table(comparison, metrics=None, *, interval=True, digits=1, alpha
     >>> print(comparison_table(comparison, "auroc"))  # doctest: +NORMALIZE_WHITESPACE
                             far
     detector
-    old       78.5 [74.9, 81.7]
-    new      91.1 [88.8, 92.9]*
+    old        78.5 [74.9, 81.7]
+    new      91.1 [88.8, 92.9] ▲
     """
     part = _chosen(comparison, metrics)
     check_integer("digits", digits, 0)
@@ -66,9 +73,12 @@ def comparison_table(comparison, metrics=None, *, interval=True, digits=1, alpha
             each if np.isnan(low + high) else f"{each} [{low:.{digits}f}, {high:.{digits}f}]"
             for each, (low, high) in zip(text, limits, strict=True)
         ]
-    stars = np.where(part["p_adjusted"] <= alpha, "*", "")
-    return _wide(part.assign(text=[each + star for each, star in zip(text, stars, strict=True)]),
-                 "text")
+    differs, better = part["p_adjusted"] <= alpha, _gain(part, "difference") > 0
+    marks = np.where(differs, np.where(better, " ▲", " ▼"), "")
+    part["text"] = [each + mark for each, mark in zip(text, marks, strict=True)]
+    table = _wide(part, "text")
+    table.attrs["caption"] = _caption(comparison.attrs, alpha)
+    return table
 
 
 def styled_comparison(comparison, metrics=None, *, interval=True, digits=1, alpha=0.05):
@@ -110,16 +120,21 @@ def styled_comparison(comparison, metrics=None, *, interval=True, digits=1, alph
     """
     table = comparison_table(comparison, metrics, interval=interval, digits=digits, alpha=alpha)
     part = _chosen(comparison, metrics)
-    gains = part["value"].where(~part["metric"].str.startswith("fpr"), -part["value"])
-    best = _wide(part.assign(gain=gains), "gain")
+    best = _wide(part.assign(gain=_gain(part, "value")), "gain")
     bold = np.where(best == best.max(), "font-weight: bold", "")
-    styler = _styler(table).apply(lambda _: bold, axis=None)
-    return styler.set_caption(_caption(comparison.attrs, alpha))
+    return _styler(table).apply(lambda _: bold, axis=None).set_caption(table.attrs["caption"])
+
+
+def _gain(part, column):
+    """Return a column such that more is better."""
+    return part[column].where(~part["metric"].str.startswith("fpr"), -part[column])
 
 
 def _chosen(comparison, metrics):
     """Return the rows of some metrics, in their order."""
-    missing = {"metric", "ood_set", "detector", "value", "low", "high", "p_adjusted"}
+    missing = {
+        "metric", "ood_set", "detector", "value", "low", "high", "difference", "p_adjusted",
+    }
     missing = missing.difference(getattr(comparison, "columns", ()))
     if missing:
         raise TypeError(
@@ -166,6 +181,6 @@ def _caption(attrs, alpha):
     # Without the sign of percent, which starts a comment in LaTeX.
     return (
         f"In percent, with intervals of level {attrs['confidence_level']:g} (AUROC: DeLong; "
-        f"others: bootstrap, {attrs['n_bootstrap']} draws). * differs from {attrs['reference']}: "
-        f"p at most {alpha:g} after Holm's correction."
+        f"others: bootstrap, {attrs['n_bootstrap']} draws). ▲ better, ▼ worse than "
+        f"{attrs['reference']}: p at most {alpha:g} after Holm's correction."
     )
