@@ -14,10 +14,12 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
 from skorch.helper import SliceDataset
 from torch.utils.data import TensorDataset
 
@@ -590,6 +592,27 @@ def test_recalibration_by_class():
         detector.recalibrate(X)
 
 
+def test_recalibration_keeps_its_condition():
+    X, y = columns(np.arange(100.0)), np.repeat(["common", "rare"], 50)
+    detector = frozen().fit(X)
+    before = state(detector.set_params(conditional_on="label"))
+    with pytest.raises(ValueError, match="conditional_on was None in fit and is 'label' now"):
+        detector.recalibrate(X, y)
+    assert state(detector) == before
+    # The remedy that the message names.
+    again = ConformalDetector(FrozenEstimator(detector.estimator_), conditional_on="label")
+    assert again.fit(X, y).offset_ == conformal_threshold(X[:50, 0], 0.05)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_a_frozen_detector_takes_no_outliers(table, routing):
+    X, y, A = table
+    detector = OutlierExposureDetector(**FAST).fit(X, y, X_aux=(A,))
+    with sklearn.config_context(enable_metadata_routing=routing):
+        with pytest.raises(TypeError, match="X_aux was given, but a FrozenEstimator is not train"):
+            ConformalDetector(FrozenEstimator(detector)).fit(X, y, X_aux=(A,))
+
+
 def state(detector):
     return {name: id(value) for name, value in vars(detector).items()}
 
@@ -665,6 +688,59 @@ def test_too_few_rows_for_alpha():
         assert frozen().fit(columns(np.arange(19.0))).predict(far)[0] == -1
 
 
+@pytest.mark.parametrize("params", [{}, {"method": "cross"}, {"conditional_on": "label"},
+                                    {"conditional_on": "predicted"}])
+def test_too_few_rows_are_told_before_the_training(table, params):
+    X, y, _ = table
+
+    class NeverFitted(Recorder):
+        def fit(self, X, y=None):
+            raise AssertionError("trained before the warning")
+
+        def predict_proba(self, X):
+            raise AssertionError("trained before the warning")
+
+    detector = ConformalDetector(NeverFitted(), alpha=0.001, random_state=0, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="alpha=0.001 needs at least 999 calibration rows"):
+            detector.fit(X, y)
+
+
+def test_too_few_rows_are_told_once():
+    X = columns(np.arange(18.0))
+    for params in ({}, {"conditional_on": "predicted"}):
+        with warnings.catch_warnings(record=True) as got:
+            warnings.simplefilter("always")
+            frozen(**params).fit(X)
+        assert [w.filename for w in got] == [__file__]
+
+
+def test_the_advice_fits_the_call(table):
+    X, y, _ = table
+
+    def advice(call):
+        with pytest.warns(UserWarning, match="needs at least") as got:
+            call()
+        return str(got[0].message).partition("refused. ")[2]
+
+    params = {"alpha": 0.001, "random_state": 0}
+    more_rows = "Give more rows, or raise alpha."
+    split = ConformalDetector(Recorder(), **params)
+    assert advice(lambda: split.fit(X)) == (
+        "Give more rows, or raise alpha or calibration_size, or use method='cross', in which all "
+        "rows calibrate."
+    )
+    assert advice(lambda: split.recalibrate(X)) == more_rows
+    assert advice(lambda: frozen(alpha=0.001).fit(columns(np.arange(18.0)))) == more_rows
+    crossed = ConformalDetector(Recorder(), method="cross", **params)
+    assert advice(lambda: crossed.fit(X)) == more_rows
+    by_label = ConformalDetector(Recorder(), conditional_on="label", **params)
+    assert advice(lambda: by_label.fit(X, y)) == (
+        "Give more rows, or raise alpha or calibration_size."
+    )
+
+
 def test_too_few_rows_of_one_class():
     X = columns(np.arange(100.0), np.repeat([0, 1], [90, 10]))
     y = np.repeat(["common", "rare"], [90, 10])
@@ -710,6 +786,15 @@ def test_classes_that_differ_between_folds(table):
         ({"method": "cross", "conditional_on": "label"}, "Xy", ValueError, "needs method='split'"),
         ({"conditional_on": "label"}, "X", ValueError, "needs labels of two or more classes"),
         ({"conditional_on": "predicted"}, "X", ValueError, "needs an estimator with predict_proba"),
+        ({"estimator": KNNDetector(), "conditional_on": "predicted"}, "X", ValueError,
+         "needs predicted classes, and KNNDetector, .* pass labels of two or more classes"),
+        ({"estimator": GaussianMixture(), "conditional_on": "predicted"}, "Xy", ValueError,
+         "needs predicted classes, and GaussianMixture"),
+        ({"estimator": torch.nn.Linear(4, 3)}, "X", TypeError,
+         r"got Linear: .* ConformalDetector\(KNNDetector\(network\)\)"),
+        ({"estimator": NeuralNetClassifier(torch.nn.Linear(4, 3))}, "Xy", TypeError,
+         r"got NeuralNetClassifier: .*KNNDetector\(network\)"),
+        ({"estimator": None}, "X", TypeError, "must have score_samples .* got NoneType"),
         ({"conditional_on": "class"}, "X", ValueError, "'conditional_on' parameter"),
         ({}, "XA", TypeError, "IsolationForest.fit takes no outliers"),
     ],
@@ -736,6 +821,24 @@ def test_no_class_outputs_where_the_estimator_has_none(table):
     assert hasattr(detector, "predict_class")
     assert not hasattr(detector.fit(X, X_aux=(A,)), "predict_class")
     assert hasattr(detector.fit(X, y, X_aux=(A,)), "predict_class")
+
+
+def test_components_are_no_classes(table):
+    X, _, A = table
+    detector = ConformalDetector(GaussianMixture(3, random_state=0), random_state=0).fit(X)
+    assert np.mean(detector.predict(A) == -1) > 0.5
+    assert not hasattr(detector, "predict_class") and not hasattr(detector, "predict_proba")
+
+
+def test_no_estimator_without_classes_is_trained_to_predict_them(table):
+    X, y, _ = table
+
+    class NeverFitted(Recorder):
+        def fit(self, X, y=None):
+            raise AssertionError("trained before the check")
+
+    with pytest.raises(ValueError, match="needs an estimator with predict_proba"):
+        ConformalDetector(NeverFitted(), conditional_on="predicted").fit(X, y)
 
 
 def test_there_is_one_estimator_or_several(table):

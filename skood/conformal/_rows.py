@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d, indexable
 from sklearn.utils.validation import _check_method_params
+from skorch import NeuralNet
+from torch import nn
 
 from ..arguments import are_outliers, encode
 from ..labels import is_in_distribution
@@ -65,8 +68,25 @@ def take(X, rows):
     return X if len(rows) == X.shape[0] else _safe_indexing(X, rows)
 
 
+def check_estimator(estimator):
+    """Refuse what has no score, and say what to do with a bare network."""
+    if hasattr(estimator, "score_samples"):
+        return
+    is_network = isinstance(estimator, (nn.Module, NeuralNet))
+    raise TypeError(
+        "estimator must have score_samples (higher = more in-distribution), got "
+        f"{type(estimator).__name__}"
+        + (": wrap the network in a detector that reads it, as in "
+           "ConformalDetector(KNNDetector(network))." if is_network else ".")
+    )
+
+
 def check_takes_outliers(estimator):
     """Refuse outliers that an estimator has no use for, before they vanish."""
+    if isinstance(estimator, FrozenEstimator):
+        raise TypeError(
+            "X_aux was given, but a FrozenEstimator is not trained: leave the outliers out."
+        )
     taken = inspect.signature(estimator.fit).parameters
     if "X_aux" not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
         raise TypeError(

@@ -5,10 +5,10 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import (
     UNUSED,
     MetadataRouter,
@@ -25,7 +25,14 @@ from ..base import unfitted
 from ._calibration import Calibration
 from ._folds import FoldRanks
 from ._parts import draw_folds, draw_part
-from ._rows import check_takes_outliers, fit_and_score, read_rows, separate, take
+from ._rows import (
+    check_estimator,
+    check_takes_outliers,
+    fit_and_score,
+    read_rows,
+    separate,
+    take,
+)
 from ._rules import as_written, benjamini_hochberg, check_finite, least_calibration_size
 
 _SHOWN = 5  # classes that a message names
@@ -38,7 +45,10 @@ def _has_classes(detector):
             "the estimator was fitted without labels of two or more classes, or on other ones in "
             "each fold, so there are none to predict. Fit with fit(X, y, X_aux=...)."
         )
-    return hasattr(getattr(detector, "estimators_", [detector.estimator])[0], "predict_proba")
+    if not hasattr(detector, "estimators_"):
+        return hasattr(detector.estimator, "predict_proba")
+    # The components of a mixture have probabilities, but are no classes.
+    return hasattr(detector, "classes_") and hasattr(detector.estimators_[0], "predict_proba")
 
 
 class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -157,7 +167,7 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     __metadata_request__fit = {"X_aux": UNUSED}
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit"])],
+        "estimator": "no_validation",  # by check_estimator, which says what to do with a network
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "method": [StrOptions({"split", "cross"})],
         "calibration_size": [
@@ -218,7 +228,8 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If the estimator has no ``score_samples``, or X_aux is given and it takes none.
+            If the estimator has no ``score_samples``, or X_aux is given and it takes none (a
+            ``FrozenEstimator`` trains no more).
         ValueError
             If there are too few rows for both parts, labels are missing that `conditional_on`
             needs, a score is not finite, or parameters contradict each other.
@@ -230,11 +241,7 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _check_parameters(self):
-        if not hasattr(self.estimator, "score_samples"):
-            raise TypeError(
-                "estimator must have score_samples (higher = more in-distribution), got "
-                f"{type(self.estimator).__name__}."
-            )
+        check_estimator(self.estimator)
         if self.method == "cross" and isinstance(self.estimator, FrozenEstimator):
             raise ValueError(
                 "method='cross' trains the estimator anew in each fold, and a FrozenEstimator "
@@ -244,6 +251,13 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             raise ValueError(
                 f"conditional_on={self.conditional_on!r} needs method='split', got 'cross': the "
                 "detectors of the folds share no threshold for a class."
+            )
+        # A clone is asked: one that was fitted without labels hides what it does with them.
+        by_prediction = self.conditional_on == "predicted"
+        if by_prediction and not hasattr(clone(self.estimator), "predict_proba"):
+            raise ValueError(
+                "conditional_on='predicted' needs an estimator with predict_proba, got "
+                f"{type(self.estimator).__name__}: pass 'label' or None."
             )
 
     def _fit(self, X, y, X_aux, fit_params):
@@ -256,28 +270,32 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             )
         params = self._params_of_estimator(X_aux, fit_params)
         parts = self._draw_parts(rows)
+        self._by, self._labels = self.conditional_on, rows.classes
+        # Before the training, which may take long; of predicted classes only the sum is known yet.
+        codes = rows.codes[np.concatenate(parts)]
+        by_label = (codes, rows.classes) if self._by == "label" else _ungrouped(len(codes))
+        too_few = self._warn_of_few(*by_label, self._remedy(), stacklevel=5)
         fits = Parallel(n_jobs=self.n_jobs)(
             delayed(fit_and_score)(self.estimator, rows, rows.inside[part], params)
             for part in parts
         )
         self.estimators_, held_out = map(list, zip(*fits, strict=True))
         self._take_attributes()
-        self._by, self._labels = self.conditional_on, rows.classes
         self._ranks = FoldRanks(held_out) if self.method == "cross" else None
         if self._ranks is not None:
-            self._calibrate(self._ranks.own_scores(), None, stacklevel=6)
-        else:
-            X_held, codes = take(X, rows.inside[parts[0]]), rows.codes[parts[0]]
-            self._calibrate(held_out[0], self._groups(X_held, codes), stacklevel=6)
+            self._calibrate(self._ranks.own_scores(), *_ungrouped(len(codes)))
+            return
+        groups, names = self._groups(take(X, rows.inside[parts[0]]), codes)
+        if self._by == "predicted" and not too_few:
+            self._warn_of_few(groups, names, self._remedy(), stacklevel=5)
+        self._calibrate(held_out[0], groups, names)
 
     def _params_of_estimator(self, X_aux, fit_params):
         """Return what the estimator's ``fit`` is to be given besides X and y."""
         given = fit_params if X_aux is None else {**fit_params, "X_aux": X_aux}
-        if _routing_enabled():
-            return process_routing(self, "fit", **given).estimator.fit
         if X_aux is not None:
             check_takes_outliers(self.estimator)
-        return given
+        return process_routing(self, "fit", **given).estimator.fit if _routing_enabled() else given
 
     def _draw_parts(self, rows):
         """Return the parts to hold out, one after another, as positions in ``rows.inside``."""
@@ -315,26 +333,52 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     # ---- calibration
 
     def _groups(self, X, codes):
-        """Return the groups in which calibration rows are ranked, and their names."""
+        """Return the group of each calibration row, and the groups' names."""
         if self._by == "label":
             return codes, self._labels
         if self._by == "predicted":
             return self._predicted(X), self.classes_
-        return None
+        return _ungrouped(len(codes))
 
     def _predicted(self, X):
-        if not _has_classes(self):
+        if not hasattr(self, "predict_proba"):
             raise ValueError(
-                "conditional_on='predicted' needs an estimator with predict_proba, got "
-                f"{type(self.estimator).__name__}: pass 'label' or None."
+                f"conditional_on='predicted' needs predicted classes, and "
+                f"{type(self.estimator).__name__}, fitted on these rows, has none: pass labels of "
+                "two or more classes, or conditional_on=None."
             )
         return self.predict_proba(X).argmax(axis=1)
 
-    def _calibrate(self, scores, grouping, stacklevel):
+    def _remedy(self):
+        """Return what a fit can do about too few calibration rows, besides rows and `alpha`."""
+        if self.method == "cross" or isinstance(self.estimator, FrozenEstimator):
+            return ""
+        cross = "" if self._by else ", or use method='cross', in which all rows calibrate"
+        return " or calibration_size" + cross
+
+    def _warn_of_few(self, groups, names, remedy, stacklevel):
+        """Warn where calibration rows are too few for anything to be refused; say whether."""
+        sizes, least = np.bincount(groups, minlength=len(names)), least_calibration_size(self.alpha)
+        few = np.flatnonzero(sizes < least)
+        if not len(few):
+            return False
+        named = names[0] is not None
+        of_each = f" of each class, and of {names[few].tolist()[:_SHOWN]}" if named else ", and"
+        whose, refused = (
+            ("their", "no row of theirs") if named and self._by == "predicted"
+            else ("the", "nothing")
+        )
+        warnings.warn(
+            f"alpha={self.alpha} needs at least {least} calibration rows{of_each} there are "
+            f"{sizes[few].min()}: {whose} threshold is -inf, so that {refused} is refused. Give "
+            f"more rows, or raise alpha{remedy}.",
+            UserWarning, stacklevel=stacklevel,
+        )
+        return True
+
+    def _calibrate(self, scores, groups, names):
         """Set the calibration rows and the threshold."""
-        groups, names = grouping or (np.zeros(len(scores), dtype=int), [None])
         calibration = Calibration(scores, groups, len(names))
-        _warn_of_few(calibration.sizes, self.alpha, self._by, names, stacklevel)
         thresholds = calibration.thresholds(self.alpha)
         self.offset_ = thresholds if self._by == "predicted" else float(thresholds.min())
         self.calibration_ = calibration
@@ -359,8 +403,8 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there is no in-distribution row, or labels are missing or unknown that
-            `conditional_on` needs.
+            If there is no in-distribution row, `conditional_on` is not what it was in ``fit``, or
+            labels are missing or unknown that it needs.
 
         Notes
         -----
@@ -369,13 +413,21 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
+        if self.conditional_on != self._by:
+            raise ValueError(
+                f"conditional_on was {self._by!r} in fit and is {self.conditional_on!r} now: set "
+                "it back, or fit a ConformalDetector around FrozenEstimator(detector.estimator_), "
+                "which trains nothing."
+            )
         X, _, _ = separate(X_in, None)
         rows = read_rows(X, y)
         if not len(rows.inside):
             raise ValueError("X_in has no in-distribution rows (y is not -1) to calibrate by.")
         X = take(X, rows.inside)
         codes = self._known_codes(rows) if self._by == "label" else rows.codes
-        self._calibrate(self.score_samples(X), self._groups(X, codes), stacklevel=4)
+        scores, (groups, names) = self.score_samples(X), self._groups(X, codes)
+        self._warn_of_few(groups, names, "", stacklevel=3)
+        self._calibrate(scores, groups, names)
         return self
 
     def _known_codes(self, rows):
@@ -575,18 +627,6 @@ def _warn_of_lost_classes(rows, part):
         )
 
 
-def _warn_of_few(sizes, alpha, by, names, stacklevel):
-    """Warn where calibration rows are too few for anything to be refused."""
-    least = least_calibration_size(alpha)
-    few = np.flatnonzero(sizes < least)
-    if not len(few):
-        return
-    of_each = f" of each class, and of {names[few].tolist()[:_SHOWN]}" if by else ", and"
-    whose, refused = ("their", "no row of theirs") if by == "predicted" else ("the", "nothing")
-    warnings.warn(
-        f"alpha={alpha} needs at least {least} calibration rows{of_each} there are "
-        f"{sizes[few].min()}: {whose} threshold is -inf, so that {refused} is refused. Give more "
-        "rows, or raise alpha or calibration_size"
-        + ("." if by else ", or use method='cross', in which all rows calibrate."),
-        UserWarning, stacklevel=stacklevel,
-    )
+def _ungrouped(n):
+    """Return groups and names for rows that are all of one group, which has no name."""
+    return np.zeros(n, dtype=int), [None]
