@@ -459,7 +459,11 @@ def table():
 
 def calibration_rows(detector, X):
     """Return which rows of X the Recorder was not trained on."""
-    return np.flatnonzero(~np.isin(X[:, 0], detector.estimator_.seen_[:, 0]))
+    return calibration_rows_of(detector.estimator_, X)
+
+
+def calibration_rows_of(recorder, X):
+    return np.flatnonzero(~np.isin(X[:, 0], recorder.seen_[:, 0]))
 
 
 def test_the_parts_are_disjoint_and_each_class_gives_its_share(table):
@@ -899,6 +903,13 @@ def test_parameters_of_the_estimator():
     assert again.get_params()["estimator__lr"] == 0.5 and again.alpha == 0.1
     assert again.estimator.get_params()["module__hidden"] == (4,)
     assert again.estimator is not detector.estimator
+
+
+def test_a_search_inside_sees_no_calibration_row(table):
+    X, _, _ = table
+    search = GridSearchCV(Recorder(), {}, cv=2, scoring=lambda estimator, X, y=None: 0.0)
+    detector = ConformalDetector(search, random_state=0).fit(X)
+    assert len(calibration_rows_of(detector.estimator_.best_estimator_, X)) == 30
 
 
 @pytest.mark.parametrize("routing", [False, True])
