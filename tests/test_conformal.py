@@ -604,7 +604,7 @@ def test_recalibration_keeps_its_condition():
         detector.recalibrate(X, y)
     assert state(detector) == before
     # The remedy that the message names.
-    again = ConformalDetector(FrozenEstimator(detector.estimator_), conditional_on="label")
+    again = ConformalDetector(FrozenEstimator(detector), conditional_on="label")
     assert again.fit(X, y).offset_ == conformal_threshold(X[:50, 0], 0.05)
 
 

@@ -1,20 +1,17 @@
 """The rows of a fit, told apart: which are in-distribution, and of which class."""
 
-import inspect
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d, indexable
 from sklearn.utils.validation import _check_method_params
-from skorch import NeuralNet
-from torch import nn
 
 from ..arguments import are_outliers, encode
 from ..labels import is_in_distribution
 from ..validation import as_array
 from ._rules import check_finite
+from ._warnings import SHOWN
 
 
 class Rows(NamedTuple):
@@ -63,36 +60,28 @@ def read_rows(X, y):
     return Rows(X, y, inside, codes, classes)
 
 
+def known_codes(rows, classes):
+    """Return the labels as positions in the classes known from fit."""
+    if rows.y is None:
+        raise ValueError("recalibrate needs y where conditional_on='label': pass the labels.")
+    y = rows.y[rows.inside]
+    unknown = sorted(set(y.tolist()) - set(classes.tolist()))
+    if unknown:
+        raise ValueError(
+            f"y has the classes {unknown[:SHOWN]}, which fit did not see: it saw "
+            f"{classes.tolist()[:SHOWN]}. Fit anew to promise them a rate."
+        )
+    return np.searchsorted(classes, y.astype(classes.dtype))
+
+
+def ungrouped(n):
+    """Return groups and names for n rows that are all of one group, which has no name."""
+    return np.zeros(n, dtype=int), [None]
+
+
 def take(X, rows):
     """Return rows of X in its own container, or X itself where all are asked for."""
     return X if len(rows) == X.shape[0] else _safe_indexing(X, rows)
-
-
-def check_estimator(estimator):
-    """Refuse what has no score, and say what to do with a bare network."""
-    if hasattr(estimator, "score_samples"):
-        return
-    is_network = isinstance(estimator, (nn.Module, NeuralNet))
-    raise TypeError(
-        "estimator must have score_samples (higher = more in-distribution), got "
-        f"{type(estimator).__name__}"
-        + (": wrap the network in a detector that reads it, as in "
-           "ConformalDetector(KNNDetector(network))." if is_network else ".")
-    )
-
-
-def check_takes_outliers(estimator):
-    """Refuse outliers that an estimator has no use for, before they vanish."""
-    if isinstance(estimator, FrozenEstimator):
-        raise TypeError(
-            "X_aux was given, but a FrozenEstimator is not trained: leave the outliers out."
-        )
-    taken = inspect.signature(estimator.fit).parameters
-    if "X_aux" not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-        raise TypeError(
-            f"X_aux was given, but {type(estimator).__name__}.fit takes no outliers: leave them "
-            "out, or pass a detector that trains against them."
-        )
 
 
 def fit_and_score(estimator, rows, held_out, params):

@@ -1,12 +1,9 @@
 """A threshold with a stated rate of false alarms, around any detector."""
 
-import math
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import (
@@ -16,42 +13,20 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from .._random import as_generator
 from ..base import unfitted
 from ._calibration import Calibration
+from ._checks import check_parameters, check_takes_outliers
+from ._decisions import CalibratedDecisions
 from ._folds import FoldRanks
-from ._parts import draw_folds, draw_part
-from ._rows import (
-    check_estimator,
-    check_takes_outliers,
-    fit_and_score,
-    read_rows,
-    separate,
-    take,
-)
-from ._rules import as_written, benjamini_hochberg, check_finite, least_calibration_size
-
-_SHOWN = 5  # classes that a message names
+from ._parts import draw_parts
+from ._rows import fit_and_score, known_codes, read_rows, separate, take, ungrouped
+from ._warnings import remedy_at_fit, warn_of_few
 
 
-def _has_classes(detector):
-    """Whether the estimator has class outputs; where it has none, its own error says why."""
-    if getattr(detector, "classes_", ()) is None:
-        raise AttributeError(
-            "the estimator was fitted without labels of two or more classes, or on other ones in "
-            "each fold, so there are none to predict. Fit with fit(X, y, X_aux=...)."
-        )
-    if not hasattr(detector, "estimators_"):
-        return hasattr(detector.estimator, "predict_proba")
-    # The components of a mixture have probabilities, but are no classes.
-    return hasattr(detector, "classes_") and hasattr(detector.estimators_[0], "predict_proba")
-
-
-class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
+class ConformalDetector(CalibratedDecisions, OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     """Any detector, with a threshold that keeps a stated rate of false alarms.
 
     A detector's own threshold is read off the rows that it was trained on. Here some
@@ -234,31 +209,11 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             If there are too few rows for both parts, labels are missing that `conditional_on`
             needs, a score is not finite, or parameters contradict each other.
         """
-        self._check_parameters()
+        check_parameters(self)
         draft = unfitted(self)
         draft._fit(X, y, X_aux, fit_params)
         self.__dict__ = draft.__dict__
         return self
-
-    def _check_parameters(self):
-        check_estimator(self.estimator)
-        if self.method == "cross" and isinstance(self.estimator, FrozenEstimator):
-            raise ValueError(
-                "method='cross' trains the estimator anew in each fold, and a FrozenEstimator "
-                "cannot be: pass method='split', with which all of X calibrates it."
-            )
-        if self.method == "cross" and self.conditional_on is not None:
-            raise ValueError(
-                f"conditional_on={self.conditional_on!r} needs method='split', got 'cross': the "
-                "detectors of the folds share no threshold for a class."
-            )
-        # A clone is asked: one that was fitted without labels hides what it does with them.
-        by_prediction = self.conditional_on == "predicted"
-        if by_prediction and not hasattr(clone(self.estimator), "predict_proba"):
-            raise ValueError(
-                "conditional_on='predicted' needs an estimator with predict_proba, got "
-                f"{type(self.estimator).__name__}: pass 'label' or None."
-            )
 
     def _fit(self, X, y, X_aux, fit_params):
         X, y, X_aux = separate(X, y, X_aux)
@@ -269,12 +224,12 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
                 "conditional_on=None."
             )
         params = self._params_of_estimator(X_aux, fit_params)
-        parts = self._draw_parts(rows)
+        parts = draw_parts(self, rows)
         self._by, self._labels = self.conditional_on, rows.classes
         # Before the training, which may take long; of predicted classes only the sum is known yet.
         codes = rows.codes[np.concatenate(parts)]
-        by_label = (codes, rows.classes) if self._by == "label" else _ungrouped(len(codes))
-        too_few = self._warn_of_few(*by_label, self._remedy(), stacklevel=5)
+        by_label = (codes, rows.classes) if self._by == "label" else ungrouped(len(codes))
+        too_few = warn_of_few(*by_label, self, remedy_at_fit(self), stacklevel=5)
         fits = Parallel(n_jobs=self.n_jobs)(
             delayed(fit_and_score)(self.estimator, rows, rows.inside[part], params)
             for part in parts
@@ -283,11 +238,11 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         self._take_attributes()
         self._ranks = FoldRanks(held_out) if self.method == "cross" else None
         if self._ranks is not None:
-            self._calibrate(self._ranks.own_scores(), *_ungrouped(len(codes)))
+            self._calibrate(self._ranks.own_scores(), *ungrouped(len(codes)))
             return
         groups, names = self._groups(take(X, rows.inside[parts[0]]), codes)
         if self._by == "predicted" and not too_few:
-            self._warn_of_few(groups, names, self._remedy(), stacklevel=5)
+            warn_of_few(groups, names, self, remedy_at_fit(self), stacklevel=5)
         self._calibrate(held_out[0], groups, names)
 
     def _params_of_estimator(self, X_aux, fit_params):
@@ -296,30 +251,6 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         if X_aux is not None:
             check_takes_outliers(self.estimator)
         return process_routing(self, "fit", **given).estimator.fit if _routing_enabled() else given
-
-    def _draw_parts(self, rows):
-        """Return the parts to hold out, one after another, as positions in ``rows.inside``."""
-        n, rng = len(rows.inside), as_generator(self.random_state)
-        if isinstance(self.estimator, FrozenEstimator):
-            size, least = n, 1
-        elif self.method == "cross":
-            size, least = n, self.n_folds
-        else:
-            size = self.calibration_size
-            size = size if isinstance(size, Integral) else math.ceil(as_written(size) * n)
-            least = max(2, size + 1)
-        if n < least:
-            raise ValueError(
-                f"X has n_samples={n} in-distribution rows (y is not -1), and method="
-                f"{self.method!r} needs at least {least} here: give more rows, or lower "
-                "calibration_size or n_folds."
-            )
-        if self.method == "cross":
-            return draw_folds(rows.codes, self.n_folds, rng)
-        part = draw_part(rows.codes, size, rng)
-        if size < n:
-            _warn_of_lost_classes(rows, part)
-        return [part]
 
     def _take_attributes(self):
         for name in ("n_features_in_", "feature_names_in_", "input_shape_", "classes_"):
@@ -338,43 +269,7 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             return codes, self._labels
         if self._by == "predicted":
             return self._predicted(X), self.classes_
-        return _ungrouped(len(codes))
-
-    def _predicted(self, X):
-        if not hasattr(self, "predict_proba"):
-            raise ValueError(
-                f"conditional_on='predicted' needs predicted classes, and "
-                f"{type(self.estimator).__name__}, fitted on these rows, has none: pass labels of "
-                "two or more classes, or conditional_on=None."
-            )
-        return self.predict_proba(X).argmax(axis=1)
-
-    def _remedy(self):
-        """Return what a fit can do about too few calibration rows, besides rows and `alpha`."""
-        if self.method == "cross" or isinstance(self.estimator, FrozenEstimator):
-            return ""
-        cross = "" if self._by else ", or use method='cross', in which all rows calibrate"
-        return " or calibration_size" + cross
-
-    def _warn_of_few(self, groups, names, remedy, stacklevel):
-        """Warn where calibration rows are too few for anything to be refused; say whether."""
-        sizes, least = np.bincount(groups, minlength=len(names)), least_calibration_size(self.alpha)
-        few = np.flatnonzero(sizes < least)
-        if not len(few):
-            return False
-        named = names[0] is not None
-        of_each = f" of each class, and of {names[few].tolist()[:_SHOWN]}" if named else ", and"
-        whose, refused = (
-            ("their", "no row of theirs") if named and self._by == "predicted"
-            else ("the", "nothing")
-        )
-        warnings.warn(
-            f"alpha={self.alpha} needs at least {least} calibration rows{of_each} there are "
-            f"{sizes[few].min()}: {whose} threshold is -inf, so that {refused} is refused. Give "
-            f"more rows, or raise alpha{remedy}.",
-            UserWarning, stacklevel=stacklevel,
-        )
-        return True
+        return ungrouped(len(codes))
 
     def _calibrate(self, scores, groups, names):
         """Set the calibration rows and the threshold."""
@@ -416,127 +311,19 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         if self.conditional_on != self._by:
             raise ValueError(
                 f"conditional_on was {self._by!r} in fit and is {self.conditional_on!r} now: set "
-                "it back, or fit a ConformalDetector around FrozenEstimator(detector.estimator_), "
-                "which trains nothing."
+                "it back, or fit another ConformalDetector around FrozenEstimator(detector), which "
+                "trains nothing."
             )
         X, _, _ = separate(X_in, None)
         rows = read_rows(X, y)
         if not len(rows.inside):
             raise ValueError("X_in has no in-distribution rows (y is not -1) to calibrate by.")
         X = take(X, rows.inside)
-        codes = self._known_codes(rows) if self._by == "label" else rows.codes
+        codes = known_codes(rows, self._labels) if self._by == "label" else rows.codes
         scores, (groups, names) = self.score_samples(X), self._groups(X, codes)
-        self._warn_of_few(groups, names, "", stacklevel=3)
+        warn_of_few(groups, names, self, "", stacklevel=3)
         self._calibrate(scores, groups, names)
         return self
-
-    def _known_codes(self, rows):
-        """Return the labels as positions in the classes known from fit."""
-        if rows.y is None:
-            raise ValueError("recalibrate needs y where conditional_on='label': pass the labels.")
-        y = rows.y[rows.inside]
-        unknown = sorted(set(y.tolist()) - set(self._labels.tolist()))
-        if unknown:
-            raise ValueError(
-                f"y has the classes {unknown[:_SHOWN]}, which fit did not see: it saw "
-                f"{self._labels.tolist()[:_SHOWN]}. Fit anew to promise them a rate."
-            )
-        return np.searchsorted(self._labels, y.astype(self._labels.dtype))
-
-    # ---- scores and decisions
-
-    def score_samples(self, X):
-        """Return how in-distribution each sample looks.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *sample_shape)
-
-        Returns
-        -------
-        scores : ndarray of float64 of shape (n,)
-            Higher = more in-distribution. The estimator's own; with ``method="cross"`` a rank in
-            [0, 1), see Notes of the class.
-        """
-        check_is_fitted(self)
-        scores = [
-            check_finite(each.score_samples(X), f"scores of {type(each).__name__}")
-            for each in self.estimators_
-        ]
-        return scores[0] if self._ranks is None else self._ranks(np.stack(scores))
-
-    def p_values(self, X):
-        """Return how rarely an in-distribution row looks as strange as each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *sample_shape)
-
-        Returns
-        -------
-        p_values : ndarray of float64 of shape (n,)
-            In (0, 1]; ``predict`` refuses where they are at most `alpha`. They do not depend on
-            `alpha`, and for one row are the same at each call: ties are not broken at random.
-        """
-        scores = self.score_samples(X)
-        if self._by == "label":
-            return self.calibration_.largest_p_values(scores)
-        return self.calibration_.p_values(scores, self._groups_of_new(X, len(scores)))
-
-    def _groups_of_new(self, X, n):
-        return self._predicted(X) if self._by == "predicted" else np.zeros(n, dtype=int)
-
-    def decision_function(self, X):
-        """Return the score above the threshold.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *sample_shape)
-
-        Returns
-        -------
-        decisions : ndarray of float64 of shape (n,)
-            At least 0 for samples taken as in-distribution; ``inf`` where nothing can be refused.
-        """
-        scores = self.score_samples(X)
-        return scores - (self.offset_[self._predicted(X)] if self._by == "predicted" else
-                         self.offset_)
-
-    def predict(self, X):
-        """Decide for each sample whether it is in-distribution.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *sample_shape)
-
-        Returns
-        -------
-        decisions : ndarray of int of shape (n,)
-            +1 in-distribution, -1 out-of-distribution.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
-
-    def select(self, X, q=0.1):
-        """Pick outliers out of X such that, on average, at most a share q of those is none.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *sample_shape)
-            Samples to be judged together.
-        q : float in (0, 1), default=0.1
-            Rate of false discoveries: in-distribution samples among those picked.
-
-        Returns
-        -------
-        selected : ndarray of bool of shape (n,)
-            True for outliers.
-
-        Notes
-        -----
-        Benjamini-Hochberg's procedure on ``p_values(X)``. No p-value is below 1 / (n + 1) for n
-        calibration rows, so to pick r of m samples takes about m / (q r) of these.
-        """
-        return benjamini_hochberg(self.p_values(X), q)
 
     def fit_predict(self, X, y=None, X_aux=None, **fit_params):
         """Fit and decide about the rows of X, of which many were trained on.
@@ -552,39 +339,6 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             +1 in-distribution, -1 out-of-distribution.
         """
         return self.fit(X, y, X_aux=X_aux, **fit_params).predict(X)
-
-    # ---- classes
-
-    @available_if(_has_classes)
-    def predict_proba(self, X):
-        """Return the probabilities of the in-distribution classes, if the estimator has them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *sample_shape)
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n, n_classes)
-            In the order of ``classes_``; with ``method="cross"`` the mean over the folds.
-        """
-        check_is_fitted(self)
-        return np.mean([each.predict_proba(X) for each in self.estimators_], axis=0)
-
-    @available_if(_has_classes)
-    def predict_class(self, X):
-        """Return the likeliest in-distribution class, if the estimator has probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *sample_shape)
-
-        Returns
-        -------
-        labels : ndarray of shape (n,)
-            Members of ``classes_``.
-        """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     # ---- scikit-learn
 
@@ -612,21 +366,3 @@ class ConformalDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.sparse = get_tags(self.estimator).input_tags.sparse
         tags.input_tags.allow_nan = get_tags(self.estimator).input_tags.allow_nan
         return tags
-
-
-def _warn_of_lost_classes(rows, part):
-    """Warn of classes all of whose rows calibrate, so that the estimator never sees them."""
-    if rows.classes is None:
-        return
-    lost = np.setdiff1d(rows.codes, np.delete(rows.codes, part))
-    if len(lost):
-        warnings.warn(
-            f"all rows of the classes {rows.classes[lost].tolist()[:_SHOWN]} calibrate, so that "
-            "the estimator does not know these: give them more rows, or lower calibration_size.",
-            UserWarning, stacklevel=6,
-        )
-
-
-def _ungrouped(n):
-    """Return groups and names for rows that are all of one group, which has no name."""
-    return np.zeros(n, dtype=int), [None]
