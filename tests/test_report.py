@@ -95,6 +95,12 @@ def test_metrics_and_intervals_are_those_of_the_report_function(page, detector, 
         assert table[name]["AUPR, OOD positive"].startswith(percent(row.aupr_out))
 
 
+def test_metrics_are_explained_in_words(page):
+    for name in ("FPR95: ", "AUROC: ", "AUPR: "):
+        assert name in page.text
+    assert "not how far training the detector again, with another seed, would" in page.text
+
+
 def test_shares_refused_are_those_of_predict_with_exact_intervals(page, detector, digits):
     table = page.table("set", "refused")
     for name, X in {"in-distribution": digits.X_test, **digits.ood}.items():
