@@ -1,6 +1,7 @@
 """What the displays draw is what scikit-learn and skood compute; pixels are not compared."""
 
 import sys
+from io import BytesIO
 from itertools import pairwise
 
 import numpy as np
@@ -429,6 +430,30 @@ def test_the_rows_may_come_in_any_container(table, container):
     best = np.argsort(-detector.score_samples(container(sets["first"])))[0]
     drawn = display.images_["ood"][0].get_array()
     np.testing.assert_allclose(drawn, (sets["first"][best] / 30 + 0.5).reshape(2, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("n_sets", [1, 4])
+@pytest.mark.parametrize("n_images", [1, 8])
+def test_a_plain_savefig_cuts_no_text_off(n_images, n_sets):
+    scores_in = np.arange(20.0)
+    names = [f"a set with a long name {i}" for i in range(n_sets)]
+    scores, images = (dict.fromkeys(names, each[:20]) for each in (scores_in + 5, PIXELS))
+    displays = [
+        SurestMistakesDisplay.from_scores(
+            scores_in, scores, PIXELS[:20], images, n_images=n_images, threshold=10.0
+        ),
+        ScoreHistogramDisplay.from_scores(scores_in, scores, threshold=10.0),
+    ]
+    for display in displays:
+        figure = display.figure_
+        figure.savefig(BytesIO(), format="png")
+        texts = display.ax_.get_yticklabels() + [
+            text for each in display.text_.values() for text in np.atleast_1d(each)
+        ]
+        for text in texts:
+            box = text.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, (type(display), text.get_text())
+            assert box.y0 >= 0 and box.y1 <= figure.bbox.y1, (type(display), text.get_text())
 
 
 def test_rows_of_a_slice_dataset_can_be_shown():

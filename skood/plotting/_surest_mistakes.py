@@ -194,9 +194,10 @@ class SurestMistakesDisplay:
         self.images_, self.text_ = {}, {}
         for row, name in enumerate(self.images):
             self._draw_row(row, name, ID_COLOR if row == 0 else ood_color(row - 1))
+        # Not centred: the layout leaves room for the names beside the left edge, where they stay.
         self.ax_.set(
             xlim=(-0.05, _STEP_X * n_columns), ylim=(0.55 - _STEP_Y * len(self.images), 1.05),
-            xticks=[], aspect="equal",
+            xticks=[], aspect="equal", anchor="W",
         )
         self.ax_.set_yticks(0.5 - _STEP_Y * np.arange(len(self.images)), self._row_titles())
         self.ax_.tick_params(axis="y", length=0)
