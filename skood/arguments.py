@@ -134,7 +134,7 @@ def _read_dataset(detector, source):
         )
     if len(source):
         sample = sample_of(source[0])
-        check_shape(sample.shape, detector.input_shape_, "X_aux")
+        check_shape(sample.shape, detector.input_shape_, "X_aux", is_array=False)
         _check_items(detector, sample[None])
     return source
 

@@ -18,6 +18,7 @@ _N_LOOKED_AT = 1000  # rows from which the scale of columns is read
 _SLACK = 0.5  # beyond [0, 1], for noise and for what resizing overshoots
 _NO_UNIT = 8.0  # no noise on images in [0, 1] comes up to here, but 0 to 255 does
 _MOST_UNEQUAL = 100  # times the median of the columns' standard deviations
+_CONSTANT = 1e-6  # times the largest value of X: a column's range that is but rounding errors
 _FARTHEST = 10  # times the range of a column of X that the outliers' median may lie outside it
 
 
@@ -132,13 +133,14 @@ def _to_numpy(tensor):
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
-def check_shape(shape, expected, name):
-    """Refuse samples of another shape than the training samples'."""
+def check_shape(shape, expected, name, *, is_array=True):
+    """Refuse samples of another shape than the training samples', and tell arrays the way."""
     shape, expected = tuple(shape), tuple(expected)
     if shape != expected:
+        remedy = _remedy(shape, expected, name) if is_array else ""
         raise ValueError(
             f"each sample of {name} must have the shape of a training sample, "
-            f"{expected}; got {shape}.{_remedy(shape, expected, name)}"
+            f"{expected}; got {shape}.{remedy}"
         )
 
 
@@ -176,21 +178,31 @@ def warn_about_far_outliers(X, pool, names=None):
     """
     if X.ndim != 2 or X.dtype.kind != "f" or any(isinstance(s, Dataset) for s in pool.sources):
         return  # of a Dataset nothing is read but what is trained on
-    rows_in = X[:: max(1, len(X) // _N_LOOKED_AT)]
     rows_out = pool.take(np.arange(0, len(pool), max(1, len(pool) // _N_LOOKED_AT))).numpy()
-    low, high = (edge(axis=0).astype(np.float64) for edge in (rows_in.min, rows_in.max))
     middle = np.median(rows_out, axis=0)
-    outside = np.maximum(low - middle, middle - high)
-    far = np.flatnonzero((high > low) & (outside > _FARTHEST * (high - low)))
-    if len(far):
-        worst = far[np.argmax(outside[far] / (high - low)[far])]
-        column = worst if names is None else repr(str(names[worst]))
-        warnings.warn(
-            f"X_aux looks scaled otherwise than X: in column {column} X goes from "
-            f"{low[worst]:.3g} to {high[worst]:.3g}, and half of the outliers lie beyond "
-            f"{middle[worst]:.3g}; so far off are {len(far)} of {len(low)} columns. A network "
-            "learns little from outliers like these. Scale both alike; in a pipeline, "
-            "Pipeline(..., transform_input=['X_aux']) with metadata routing enabled.",
-            UserWarning,
-            stacklevel=5,
-        )
+    # All rows are read only where some raise a suspicion: even steps may miss what recurs.
+    for rows in (X[:: max(1, len(X) // _N_LOOKED_AT)], X):
+        low, high = _edges(rows)
+        varies = high - low > _CONSTANT * max(np.abs(low).max(), np.abs(high).max())
+        outside = np.maximum(low - middle, middle - high)
+        far = np.flatnonzero(varies & (outside > _FARTHEST * (high - low)))
+        if not len(far):
+            return
+    worst = far[np.argmax(outside[far] / (high - low)[far])]
+    column = worst if names is None else repr(str(names[worst]))
+    warnings.warn(
+        f"X_aux looks scaled otherwise than X: in column {column} X goes from {low[worst]:.3g} to "
+        f"{high[worst]:.3g}, and half of the outliers lie beyond {middle[worst]:.3g}; so far off "
+        f"are {len(far)} of {len(low)} columns. A network learns little from outliers like these. "
+        "Scale both alike; in a pipeline, Pipeline(..., transform_input=['X_aux']) with metadata "
+        "routing enabled.",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+def _edges(X):
+    """Return the least and the largest value of each column; X may be larger than memory."""
+    parts = (X[start : start + _N_LOOKED_AT] for start in range(0, len(X), _N_LOOKED_AT))
+    lows, highs = zip(*((part.min(axis=0), part.max(axis=0)) for part in parts), strict=True)
+    return np.min(lows, axis=0).astype(np.float64), np.max(highs, axis=0).astype(np.float64)

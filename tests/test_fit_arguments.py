@@ -491,10 +491,29 @@ def test_outliers_on_another_scale_are_pointed_out(table):
     with pytest.warns(UserWarning, match=message) as got:
         detector().fit(X, y, X_aux=(A[:1], 9 + A * units))
     assert got[0].filename == __file__
+    with pytest.warns(UserWarning, match=message):
+        detector().fit(np.concatenate([X, 9 + A * units]), np.append(y, np.full(len(A), -1)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         detector().fit(X, y, X_aux=3 * A + np.ptp(X))  # far, not absurdly
         detector().fit(X * np.array([1, 0, 1, 1], np.float32), y, X_aux=A + 9)  # a constant column
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_column_that_varies_by_rounding_errors_says_nothing_of_scales(table):
+    X, y, A = table
+    X = X.copy()
+    X[:, 1] = 1e-8 * np.sign(X[:, 1])  # as the last principal components are
+    detector().fit(X, y, X_aux=A + 1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_that_recur_do_not_hide_how_far_a_column_goes(table):
+    X, y, A = table
+    X, A = np.tile(X, (50, 1)), A.copy()
+    A[:, 1] = 40
+    X[:, 1] = np.where(np.arange(len(X)) % 3, 50, X[:, 1] / 100)  # every third row is looked at
+    detector().fit(X, X_aux=A)
 
 
 def test_a_column_of_outliers_on_another_scale_is_named(table):
@@ -601,3 +620,10 @@ def test_samples_of_a_shape_that_often_comes_are_told_the_way(images, n_channels
     with pytest.raises(ValueError, match=f"shape of a training sample.*{re.escape(remedy)}"):
         learner.predict(mistake(X))
     np.testing.assert_array_equal(eval(remedy, {"X": mistake(X)}), X)
+
+
+def test_items_of_a_dataset_are_not_told_to_index_it_as_an_array(images):
+    X, y, A = images
+    items = TensorDataset(torch.from_numpy(A.transpose(0, 2, 3, 1).copy()))
+    with pytest.raises(ValueError, match=r"shape of a training sample.*got \(8, 8, 3\)\.$"):
+        detector().fit(X, y, X_aux=items)
