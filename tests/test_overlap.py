@@ -210,6 +210,8 @@ def test_frames_and_names():
     for aux in (X[["b", "a"]], (X, X[["b", "a"]])):
         with pytest.raises(ValueError, match="names of X_aux should match .* 0 is 'b', not 'a'"):
             outlier_overlap(X, aux)
+    with pytest.raises(ValueError, match="names of X_in .* Order the columns of all frames alike"):
+        outlier_overlap((X, X[["b", "a"]]), X)  # a tuple is not indexed by columns
     with pytest.raises(ValueError, match="there are 1 columns, not 2"):
         outlier_overlap(X, X[["a"]])
     fit = OutlierExposureDetector(max_epochs=1).fit

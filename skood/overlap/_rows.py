@@ -87,13 +87,15 @@ def check_names(X_in, X_aux):
         for name, X in (("X_in", X_in), ("X_aux", X_aux)) for part in _parts(X)
         if (names := _feature_names(part)) is not None
     ]
+    remedy = "Order the columns alike, X_aux[X_in.columns]."
+    if isinstance(X_in, tuple) or isinstance(X_aux, tuple):
+        remedy = "Order the columns of all frames alike."
     for name, names in named:
         first_name, expected = named[0]
         if list(names) != list(expected):
             raise ValueError(
                 f"The feature names of {name} should match those of {first_name}, in the same "
-                f"order: {_first_difference(names, expected)}. Order the columns alike, "
-                "X_aux[X_in.columns]."
+                f"order: {_first_difference(names, expected)}. {remedy}"
             )
 
 
