@@ -798,6 +798,8 @@ def test_classes_that_differ_between_folds(table):
          r"got Linear: .* ConformalDetector\(KNNDetector\(network\)\)"),
         ({"estimator": NeuralNetClassifier(torch.nn.Linear(4, 3))}, "Xy", TypeError,
          r"got NeuralNetClassifier: .*KNNDetector\(network\)"),
+        ({"estimator": FrozenEstimator(torch.nn.Linear(4, 3))}, "X", TypeError,
+         r"got Linear: .*KNNDetector\(network\)\); .* fit by rows that it has not seen"),
         ({"estimator": None}, "X", TypeError, "must have score_samples .* got NoneType"),
         ({"conditional_on": "class"}, "X", ValueError, "'conditional_on' parameter"),
         ({}, "XA", TypeError, "IsolationForest.fit takes no outliers"),

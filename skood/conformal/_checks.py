@@ -34,12 +34,14 @@ def check_estimator(estimator):
     """Refuse what has no score, and say what to do with a bare network."""
     if hasattr(estimator, "score_samples"):
         return
-    is_network = isinstance(estimator, (nn.Module, NeuralNet))
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
     raise TypeError(
         "estimator must have score_samples (higher = more in-distribution), got "
         f"{type(estimator).__name__}"
         + (": wrap the network in a detector that reads it, as in "
-           "ConformalDetector(KNNDetector(network))." if is_network else ".")
+           "ConformalDetector(KNNDetector(network)); if it is trained, fit by rows that it has not "
+           "seen." if isinstance(estimator, (nn.Module, NeuralNet)) else ".")
     )
 
 
