@@ -40,8 +40,8 @@ def unfitted(detector):
 class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
     """Base of all detectors: ``_fit`` sets the fitted attributes, ``_score`` reads the logits."""
 
-    # X_aux is asked for by every detector, so that no user has to call set_fit_request.
-    __metadata_request__fit = {"X_aux": True}
+    # Asked for by every detector, so that no user has to call set_fit_request.
+    __metadata_request__fit = {"X_aux": True, "resume": True}
 
     _parameter_constraints = {
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
@@ -54,7 +54,7 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
     # ---- fit
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, X_aux=None):
+    def fit(self, X, y=None, X_aux=None, resume=False):
         """Fit the detector.
 
         Parameters
@@ -70,6 +70,10 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
             ``X_aux=(A,)``: scikit-learn slices a bare array that happens to have X's length. They
             are for what is trained, and for `GROODDetector`: of a method that only reads a trained
             network they are checked and passed over.
+        resume : bool, default=False
+            Whether to go on from the file `checkpoint`, where there is one, of the detector or of
+            the `estimator` that it trains. Parameters and data must be those of the fit that wrote
+            it; the result is then that of a fit which nothing had stopped.
 
         Returns
         -------
@@ -78,12 +82,12 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
         """
         self._check_names()
         draft = unfitted(self)
-        draft._fit(X, y, X_aux)
+        draft._fit(X, y, X_aux, resume)
         self.__dict__ = draft.__dict__
         return self
 
     @abstractmethod
-    def _fit(self, X, y, X_aux):
+    def _fit(self, X, y, X_aux, resume):
         """Set ``module_``, ``classes_``, ``history_``, ``n_iter_`` and, last, the offset."""
 
     def _set_offset(self, X):

@@ -1,5 +1,6 @@
 """What the methods that train a network share: the fit, from its arguments to the threshold."""
 
+import os
 import warnings
 from numbers import Integral, Real
 
@@ -12,12 +13,13 @@ from torch.nn import functional as F
 from .arguments import read_training_data
 from .base import BaseDetector
 from .engine.build import build_module, check_device, check_options
+from .engine.checkpoint import open_checkpoint
 from .engine.inputs import rows, to_input
 from .engine.loader import PairedLoader
 from .engine.net import OPTIMIZERS, train
 from .engine.pool import OutlierPool
 from .engine.precision import check_precision
-from .engine.randomness import seeded
+from .engine.randomness import draw_seed, seeded
 from .outliers.like import synthetic_like
 from .validation import warn_about_far_outliers, warn_about_scales
 
@@ -42,6 +44,7 @@ class BaseTrainedDetector(BaseDetector):
         "schedule": [StrOptions({"cosine", "constant"})],
         "augment": [None, StrOptions({"crop-flip"}), callable],
         "callbacks": [None, list],
+        "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
     }
 
@@ -75,7 +78,7 @@ class BaseTrainedDetector(BaseDetector):
 
     # ---- the fit
 
-    def _fit(self, X, y, X_aux):
+    def _fit(self, X, y, X_aux, resume):
         check_device(self.device)
         check_precision(self.precision, self.dtype)
         data = read_training_data(self, X, y, X_aux)
@@ -87,7 +90,9 @@ class BaseTrainedDetector(BaseDetector):
         self.classes_ = data.classes
         # Outside any autocast of the caller's: `precision` alone says how to compute.
         plainly = torch.autocast(torch.device(self.device).type, enabled=False)
-        with plainly, seeded(self.random_state, self.device) as rng:
+        kept = open_checkpoint(self, data, draw_seed(self.random_state), resume)
+        with plainly, kept.telling_what_is_kept(), seeded(kept.seed, self.device) as rng:
+            self._kept = kept
             if data.pool is None and self._needs_outliers():
                 data.pool = self._synthetic_pool(data.x_in, rng)
             self._read_range(data.x_in, data.pool)
@@ -99,6 +104,7 @@ class BaseTrainedDetector(BaseDetector):
                 loader.choose = self._selection(loader)
             self.history_ = self._pretrain(data, rng)
             self.history_ += self._tune(loader, data, rng)
+        del self._kept
         self.n_iter_ = len(self.history_)
         self._check_trained()
         self.module_.eval().requires_grad_(False).zero_grad(set_to_none=True)
@@ -160,13 +166,21 @@ class BaseTrainedDetector(BaseDetector):
     def _train(
         self, loader, loss, phase, max_epochs, perturb=None, penalty=None, watch=()
     ):
+        kept = self._kept.next_phase()
+        self.__dict__ |= kept.measured(_numbers(self))
         return train(
             self.module_, loader, loss, perturb=perturb, penalty=penalty, watch=watch,
             precision=self.precision, phase=phase, max_epochs=max_epochs, lr=self.lr,
             optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
             device=self.device, verbose=self.verbose,
-            options=self._options("optimizer__", "callbacks__"),
+            options=self._options("optimizer__", "callbacks__"), kept=kept,
         )
+
+
+def _numbers(detector):
+    """Return what a fit has measured by now, such as margins."""
+    attributes = vars(detector).items()
+    return {k: v for k, v in attributes if k.endswith("_") and isinstance(v, (Real, tuple))}
 
 
 def _without_prefix(options):

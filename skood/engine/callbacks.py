@@ -27,7 +27,7 @@ class Progress(Callback):
         """Show the loss, and stop where it is not finite."""
         loss = net.history[-1, "train_loss"]
         self.bar_.set_postfix(loss=f"{loss:.4g}", refresh=False)
-        self.bar_.update()
+        self.bar_.update(len(net.history) - self.bar_.n)  # more than one, where a fit goes on
         if not math.isfinite(loss):
             raise ValueError(
                 f"training diverged: the loss of epoch {len(net.history)} ({self.phase}) is "

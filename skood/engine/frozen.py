@@ -30,21 +30,21 @@ class Frozen(NamedTuple):
 
 def freeze(module):
     """Split a module into its skeleton and its weights, a ``Frozen``."""
-    own = {name: tensor for name, tensor in _tensors(module).items() if not is_lazy(tensor)}
+    own = {name: tensor for name, tensor in tensors_of(module).items() if not is_lazy(tensor)}
     skeleton = _replace(module, {n: _like(t, t.detach().to("meta")) for n, t in own.items()})
     return Frozen(skeleton, {name: _to_array(tensor) for name, tensor in own.items()})
 
 
 def thaw(frozen):
     """Put the arrays back: the same module, its weights where the arrays lie (maybe in a file)."""
-    own = {name: tensor for name, tensor in _tensors(frozen.skeleton).items() if tensor.is_meta}
+    own = {name: tensor for name, tensor in tensors_of(frozen.skeleton).items() if tensor.is_meta}
     tensors = {n: _like(t, _to_tensor(frozen.arrays[n], t)) for n, t in own.items()}
     return _replace(frozen.skeleton, tensors)
 
 
 def shadow(module):
     """Return another module around the same tensors: its modes and hooks are its own."""
-    return _replace(module, _tensors(module))
+    return _replace(module, tensors_of(module))
 
 
 def around(module, tensors):
@@ -91,7 +91,8 @@ def _attributes(module):
     }
 
 
-def _tensors(module):
+def tensors_of(module):
+    """Return all tensors of a module by name, each once: parameters, buffers, plain attributes."""
     # Not the state_dict: that leaves out non-persistent buffers and lists tied weights twice.
     registered = dict(chain(module.named_parameters(), module.named_buffers()))
     return {**_attributes(module), **registered}
@@ -99,7 +100,7 @@ def _tensors(module):
 
 def _replace(module, tensors):
     """Copy ``module`` with other tensors in place of its own; tied ones stay tied."""
-    own = _tensors(module)
+    own = tensors_of(module)
     return copy.deepcopy(module, {id(own[name]): tensor for name, tensor in tensors.items()})
 
 

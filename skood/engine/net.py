@@ -70,7 +70,7 @@ class _Net(NeuralNet):
 
 def train(
     module, loader, loss, *, perturb, penalty, precision, phase, max_epochs, lr, optimizer,
-    schedule, watch, callbacks, device, verbose, options,
+    schedule, watch, callbacks, device, verbose, options, kept,
 ):
     """Train ``module`` in place and return its history, one plain dict an epoch.
 
@@ -95,6 +95,8 @@ def train(
         As the detectors' parameters of these names.
     options : dict
         ``optimizer__*`` and ``callbacks__*``, handed to skorch.
+    kept : phase of a checkpoint
+        What is kept of this training, and where it is to be kept.
 
     Raises
     ------
@@ -103,6 +105,9 @@ def train(
     """
     if max_epochs == 0:
         return []
+    history = kept.finished(module, loader.rng, device)
+    if history is not None:
+        return history
     optimizer, defaults = OPTIMIZERS.get(optimizer, (optimizer, {}))
     given = {k.removeprefix("optimizer__"): v for k, v in options.items() if k.startswith("opt")}
     check_options("optimizer", optimizer, given, n_positional=1)
@@ -112,21 +117,24 @@ def train(
     net = _Net(
         module, loader=loader, loss=loss, perturb=perturb, penalty=penalty,
         precision=precision, optimizer=optimizer, lr=lr, max_epochs=max_epochs,
-        callbacks=own + copied(callbacks, options), device=device, verbose=0,
+        callbacks=own + copied(callbacks, options) + kept.callbacks(), device=device, verbose=0,
         **{f"optimizer__{name}": value for name, value in defaults.items()}
         | WITHOUT_SKORCHS_TABLE | options,
     )
-    _run(net, options)
-    return [_plain(row, phase) for row in net.history]
+    _run(net, options, kept)
+    history = [_plain(row, phase) for row in net.history]
+    kept.finish(module, loader.rng, device, history)
+    return history
 
 
-def _run(net, options):
+def _run(net, options, kept):
     """Fit, without skorch's silence about an interrupt: it must not look like the end."""
     net.initialize()
     check_names(net.callbacks_, options)
     net.notify("on_train_begin", X=net.loader, y=None)
     try:
-        net.fit_loop(net.loader)
+        n_done = kept.restore(net)
+        net.fit_loop(net.loader, epochs=net.max_epochs - n_done)
     except KeyboardInterrupt:
         if not stopped_early(net.callbacks_):
             raise

@@ -1,6 +1,6 @@
 """WOODS's training state: a threshold that is learned, two constraints and their multipliers."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from skorch.callbacks import Callback
@@ -92,6 +92,16 @@ class ConstrainedLoss(nn.Module):
         self.gap = max(0.0, held - refused)
         ce = F.cross_entropy(logits_in, y_in).item()
         return {"false_alarms": held - self.alpha, "ce": ce - self.most_ce}
+
+    def get_extra_state(self):
+        """Return what is learned beside the weights, for whoever keeps the state of a module."""
+        constraints = {name: asdict(each) for name, each in self.constraints.items()}
+        return {"gap": self.gap, "most_ce": self.most_ce, "constraints": constraints}
+
+    def set_extra_state(self, state):
+        """Put it back."""
+        self.gap, self.most_ce = state["gap"], state["most_ce"]
+        self.constraints = {name: Constraint(**of) for name, of in state["constraints"].items()}
 
     def _refused(self, logits):
         return torch.sigmoid(self._g(logits)).mean()

@@ -52,6 +52,8 @@ class SOFLDetector(BaseExposureDetector):
         the embedded digits. ``"float32"`` is exact, that is, in `dtype`.
     callbacks : list of skorch callbacks, default=None
         Cloned before use.
+    checkpoint : str or path-like, default=None
+        File that is written anew after every epoch; ``fit(..., resume=True)`` goes on from there.
     verbose : bool or int, default=False
         Whether to show a progress bar.
     contamination : float, default=0.05
@@ -156,6 +158,7 @@ class SOFLDetector(BaseExposureDetector):
         dtype="float32",
         precision="float32",
         callbacks=None,
+        checkpoint=None,
         verbose=False,
         contamination=0.05,
         device="cpu",
@@ -176,6 +179,7 @@ class SOFLDetector(BaseExposureDetector):
         self.dtype = dtype
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.contamination = contamination
         self.device = device

@@ -82,6 +82,8 @@ class WOODSDetector(BaseExposureDetector):
     callbacks : list of skorch callbacks, default=None
         Cloned before use. They run in the pretraining, too, whose history has no constraints; and
         ``train_loss`` rises with the penalties, so that it cannot tell when to stop.
+    checkpoint : str or path-like, default=None
+        File that is written anew after every epoch; ``fit(..., resume=True)`` goes on from there.
     verbose : bool or int, default=False
         Whether to show a progress bar.
     contamination : float, default=0.05
@@ -204,6 +206,7 @@ class WOODSDetector(BaseExposureDetector):
         dtype="float32",
         precision="float32",
         callbacks=None,
+        checkpoint=None,
         verbose=False,
         contamination=0.05,
         device="cpu",
@@ -229,6 +232,7 @@ class WOODSDetector(BaseExposureDetector):
         self.dtype = dtype
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.contamination = contamination
         self.device = device

@@ -74,11 +74,11 @@ class BasePostHocDetector(BaseDetector):
 
     # ---- the fit
 
-    def _fit(self, X, y, X_aux):
+    def _fit(self, X, y, X_aux, resume):
         check_device(self.device)
         check_precision(self.precision, self.dtype)
         data = read_training_data(self, X, y, X_aux)
-        net = trained_net(self, data, X, y, X_aux)
+        net = trained_net(self, data, X, y, X_aux, resume)
         self.module_, self.classes_, self._n_read, self.history_ = net
         self.n_iter_ = len(self.history_)
         self._fit_score(data)

@@ -19,7 +19,7 @@ class Classifier(BaseTrainedDetector):
         As for ``OutlierExposureDetector``, like all the others.
     lr, max_epochs, batch_size, outlier_ratio, optimizer, schedule, augment, dtype, precision
         As there; outliers are trained on only without labels.
-    callbacks, verbose, contamination, device, random_state, **kwargs
+    callbacks, checkpoint, verbose, contamination, device, random_state, **kwargs
         As there.
 
     Notes
@@ -58,6 +58,7 @@ class Classifier(BaseTrainedDetector):
         dtype="float32",
         precision="float32",
         callbacks=None,
+        checkpoint=None,
         verbose=False,
         contamination=0.05,
         device="cpu",
@@ -75,6 +76,7 @@ class Classifier(BaseTrainedDetector):
         self.dtype = dtype
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.contamination = contamination
         self.device = device

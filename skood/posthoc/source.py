@@ -34,7 +34,7 @@ class TrainedNet(NamedTuple):
     history: list
 
 
-def trained_net(detector, data, X, y, X_aux):
+def trained_net(detector, data, X, y, X_aux, resume):
     """Return the network of ``detector.estimator``, fitted first unless it is trained already.
 
     Parameters
@@ -42,6 +42,8 @@ def trained_net(detector, data, X, y, X_aux):
     detector : BasePostHocDetector
     data : TrainingData
         What ``X, y, X_aux``, the arguments of the fit, were found to be.
+    resume : bool
+        For the fit of the estimator.
     """
     estimator, frozen = detector.estimator, False
     if estimator is None:
@@ -52,7 +54,12 @@ def trained_net(detector, data, X, y, X_aux):
     if isinstance(estimator, FrozenEstimator):
         estimator, frozen = estimator.estimator, True
     if isinstance(estimator, BaseDetector):
-        return _of_detector(detector, data, estimator, frozen, (X, y, X_aux))
+        return _of_detector(detector, data, estimator, frozen, (X, y, X_aux, resume))
+    if resume:
+        raise ValueError(
+            f"resume=True, but estimator, a {type(estimator).__name__}, keeps no checkpoint: only "
+            "detectors of skood that train do. Leave resume out."
+        )
     if isinstance(estimator, NeuralNet):
         return _of_skorch(detector, data, estimator, frozen)
     if isinstance(estimator, nn.Module):
@@ -70,9 +77,11 @@ def _of_detector(detector, data, estimator, frozen, arguments):
             f"{type(estimator).__name__}, reads {estimator.dtype!r}: pass dtype="
             f"{estimator.dtype!r}."
         )
-    X, y, X_aux = arguments
+    X, y, X_aux, resume = arguments
+    if resume and frozen:
+        raise ValueError("resume=True, but a frozen estimator trains no more: leave resume out.")
     if not frozen:
-        estimator = clone(estimator).fit(X, y, X_aux=X_aux)
+        estimator = clone(estimator).fit(X, y, X_aux=X_aux, resume=resume)
     if not hasattr(estimator, "module_"):
         raise ValueError(f"the frozen {type(estimator).__name__} is not fitted: fit it first.")
     _count_outputs(estimator.module_, data.x_in, detector.dtype)

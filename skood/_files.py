@@ -1,0 +1,52 @@
+"""Files that are whole at every moment: the old one, or the new one, and never a part of either."""
+
+import glob
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+_ANY = 32 * "[0-9a-f]"  # the name of a part, and not the rest of another file's name
+
+@contextmanager
+def replaced(path):
+    """Open a new file that takes the place of ``path`` when the block is left without an error.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Yields
+    ------
+    file : binary file
+        In the same folder, under another name.
+
+    Notes
+    -----
+    The bytes are on the disk before the name is theirs, and the name before the block is over: not
+    even a power cut leaves a broken file. A process that is killed while it writes leaves a
+    ``.part``, which the next one to write ``path`` deletes.
+    """
+    path = Path(path)
+    for left_behind in path.parent.glob(f".{glob.escape(path.name)}.{_ANY}.part"):
+        left_behind.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:  # an interrupt too must not leave the part behind
+        part.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder):
+    if os.name == "nt":  # where folders cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

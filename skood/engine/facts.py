@@ -1,0 +1,78 @@
+"""What tells one fit from another: parameters and data, as text that can be compared and read."""
+
+import inspect
+import zlib
+from functools import partial
+from numbers import Number
+
+import numpy as np
+from torch import nn
+from torch.utils.data import Dataset
+
+from .frozen import freeze
+from .inputs import rows
+
+_FREE = {"checkpoint", "contamination", "device", "verbose"}  # what moves no weight
+_N_ROWS = 1000  # read of each array, evenly spread: all of a large file would take minutes
+
+
+def facts_of(detector, data):
+    """Return a dict of texts that differ between fits that would not go the same way.
+
+    Parameters
+    ----------
+    detector : BaseTrainedDetector
+    data : TrainingData
+    """
+    params = detector.get_params(deep=False)
+    facts = {name: described(value) for name, value in params.items() if name not in _FREE}
+    facts["detector"] = type(detector).__name__
+    facts["X"] = _array(data.x_in)
+    facts["y"] = _labels(data)
+    if data.pool is not None and not data.pool.synthetic:
+        facts["X_aux"] = ", ".join(map(_source, data.pool.sources))
+    return facts
+
+
+def described(value):
+    """Return a text that is equal for equal values, also in another process."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (Number, str)):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {described(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(described, value)) + "]"
+    if isinstance(value, nn.Module):
+        arrays = freeze(value).arrays
+        return f"{type(value).__name__} with weights {_sum(arrays[k] for k in sorted(arrays))}"
+    if isinstance(value, partial):
+        return f"partial({described([value.func, value.args, value.keywords])})"
+    if inspect.isroutine(value) or isinstance(value, type):
+        return value.__qualname__
+    return type(value).__name__
+
+
+def _sum(arrays):
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, total)
+    return f"{total:08x}"
+
+
+def _array(X):
+    some = rows(X, slice(None, None, max(1, len(X) // _N_ROWS))).numpy() if X.ndim else X
+    return f"{X.dtype}{list(X.shape)} {_sum([some])}"
+
+
+def _labels(data):
+    if data.classes is None:
+        return "none"
+    return f"{len(data.classes)} classes {_sum([data.y_in])}"
+
+
+def _source(source):
+    return f"Dataset of {len(source)}" if isinstance(source, Dataset) else _array(source)
