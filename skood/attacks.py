@@ -111,11 +111,15 @@ def pgd_linf(
     if n_steps == 0 or x.numel() == 0:
         return x
     x = x.detach()
+    _check_within(x, bounds)
     reach = _reach(x, eps, bounds)
     best, best_value, clean_value = None, None, None
     for delta in _starts(x, eps, start, round_to, generator, n_restarts):
+        delta = delta.clamp(*reach)
+        if clean_value is None and delta.any():
+            clean_value = _evaluate(objective, x)[0]
         delta, value, clean_value = _climb(
-            objective, x, delta.clamp(*reach), clean_value, step_size, n_steps, reach, bounds
+            objective, x, delta, clean_value, step_size, n_steps, reach, bounds
         )
         if round_to is not None:
             rounded = _round(delta, round_to, eps).clamp(*reach)
@@ -124,6 +128,21 @@ def pgd_linf(
         if best is not None:  # strictly better: ties leave the earlier run's
             delta, value = _choose(value > best_value, (delta, value), (best, best_value))
         best, best_value = delta, value
+    return _move(x, best, bounds)
+
+
+def ascend(objective, x, eps, step_size, n_steps, start, bounds):
+    """Do what ``pgd_linf`` does, without looking at any value: no GPU is waited for.
+
+    For callers that know their arguments to be right, x to be within the bounds and the start not
+    to be 0. ``n_steps`` must be at least 1.
+    """
+    x = x.detach()
+    reach = _reach(x, eps, bounds)
+    clean_value, _ = _evaluate(objective, x)
+    best, _, _ = _climb(
+        objective, x, start.clamp(*reach), clean_value, step_size, n_steps, reach, bounds
+    )
     return _move(x, best, bounds)
 
 
@@ -187,14 +206,15 @@ def _starts(x, eps, start, round_to, generator, n_restarts):
 
 
 def _climb(objective, x, delta, clean_value, step_size, n_steps, reach, bounds):
-    """Return the best perturbation met on the way, its objective, and that of the clean samples."""
-    if clean_value is None and delta.any():
-        clean_value = _evaluate(objective, x)[0]
+    """Return the best perturbation met on the way, its objective, and that of the clean samples.
+
+    Without a ``clean_value`` the start must be 0, which is the clean sample.
+    """
     best, best_value = torch.zeros_like(x), clean_value
     for i in range(n_steps + 1):
         climbs = i < n_steps
         value, gradient = _evaluate(objective, _move(x, delta, bounds), with_gradient=climbs)
-        if best_value is None:  # the start is the clean sample
+        if best_value is None:
             best_value = clean_value = value
         # Strictly better, as in the released code: ties and NaN never replace an earlier iterate.
         best, best_value = _choose(value > best_value, (delta, value), (best, best_value))
@@ -243,16 +263,28 @@ def _reach(x, eps, bounds):
     """Return the lowest and highest perturbation allowed, which always enclose 0."""
     if bounds is None:
         return -eps, eps
-    # As x knows them: a bound that is a value of X in double precision is one in single, too.
-    bounds = check_bounds(bounds)
-    lowest, highest = x.new_tensor(bounds).tolist()
+    lowest, highest = _as_x_knows(bounds, x)
+    return (lowest - x).clamp_(min=-eps), (highest - x).clamp_(max=eps)
+
+
+def _as_x_knows(bounds, x):
+    """Return the bounds in x's precision: a value of X that is a bound in double is one in single.
+
+    Made on the CPU: to read them back from a GPU would be to wait for it.
+    """
+    return torch.tensor(check_bounds(bounds), dtype=x.dtype).tolist()
+
+
+def _check_within(x, bounds):
+    if bounds is None:
+        return
+    lowest, highest = _as_x_knows(bounds, x)
     least, largest = x.min().item(), x.max().item()
     if not lowest <= least <= largest <= highest:
         raise ValueError(
             f"x must lie within bounds={bounds}, got values from {least:.6g} to "
             f"{largest:.6g}: scale or clip x, give its own range, or bounds=None for no clipping."
         )
-    return (lowest - x).clamp_(min=-eps), (highest - x).clamp_(max=eps)
 
 
 def _round(delta, round_to, eps):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from ..attacks import pgd_linf, random_start
+from ..attacks import ascend, random_start
 from .inference import rows_per_gradient
 from .precision import forward
 
@@ -74,4 +74,4 @@ class Attack:
         def objective(x):
             return self.objective(forward(self.module, x, self.precision))
 
-        return pgd_linf(objective, x, self.eps, self.step_size, self.n_steps, start, self.bounds)
+        return ascend(objective, x, self.eps, self.step_size, self.n_steps, start, self.bounds)
