@@ -43,6 +43,7 @@ class BaseTrainedDetector(BaseDetector):
         "optimizer": [StrOptions(set(OPTIMIZERS)), type, callable],
         "schedule": [StrOptions({"cosine", "constant"})],
         "augment": [None, StrOptions({"crop-flip"}), callable],
+        "compile": ["boolean", dict],
         "callbacks": [None, list],
         "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
@@ -160,7 +161,7 @@ class BaseTrainedDetector(BaseDetector):
             x_in, y_in, pool,
             batch_size=automatic if self.batch_size == "auto" else self.batch_size,
             outlier_ratio=self.outlier_ratio, rng=rng, augment=self.augment, dtype=self.dtype,
-            **options,
+            device=self.device, **options,
         )
 
     def _train(
@@ -170,8 +171,8 @@ class BaseTrainedDetector(BaseDetector):
         self.__dict__ |= kept.measured(_numbers(self))
         return train(
             self.module_, loader, loss, perturb=perturb, penalty=penalty, watch=watch,
-            precision=self.precision, phase=phase, max_epochs=max_epochs, lr=self.lr,
-            optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
+            precision=self.precision, compile=self.compile, phase=phase, max_epochs=max_epochs,
+            lr=self.lr, optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
             device=self.device, verbose=self.verbose,
             options=self._options("optimizer__", "callbacks__"), kept=kept,
         )

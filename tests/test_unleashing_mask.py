@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skood.engine.checkpoint import NoCheckpoint
 from skood.engine.inference import predict_logits
 from skood.engine.loader import PairedLoader
 from skood.engine.net import train
@@ -135,7 +136,7 @@ def train_on(net, X, y, loss, **options):
     return train(
         net, loader, loss, perturb=None, penalty=None, phase="retune", optimizer="sgd",
         schedule="cosine", watch=[], callbacks=None, device="cpu", verbose=0, options={},
-        **(defaults | options),
+        compile=False, kept=NoCheckpoint(0).next_phase(), **(defaults | options),
     )
 
 

@@ -46,6 +46,8 @@ class Attack:
         rounded.
     precision : {"float32", "bf16"}
         Of the forward and backward passes; the perturbation itself is exact.
+    run : callable or None
+        Computes as the module does, the module compiled for one. None: the module itself.
     """
 
     module: nn.Module
@@ -56,7 +58,11 @@ class Attack:
     bounds: tuple | None
     start_grid: float | None
     precision: str = "float32"
+    run: callable = None
     _n_rows: int | None = field(default=None, init=False)
+
+    def __post_init__(self):
+        self.run = self.module if self.run is None else self.run
 
     def __call__(self, x):
         """Return the samples (n, ...) moved, each as if it were alone."""
@@ -72,6 +78,6 @@ class Attack:
 
     def _climb(self, x, start):
         def objective(x):
-            return self.objective(forward(self.module, x, self.precision))
+            return self.objective(forward(self.run, x, self.precision))
 
         return ascend(objective, x, self.eps, self.step_size, self.n_steps, start, self.bounds)

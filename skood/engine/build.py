@@ -152,6 +152,23 @@ def count_outputs(module, example, name="module"):
     return logits.shape[1]
 
 
+def compiled(module, how):
+    """Return a function that computes as the module does, compiled where ``how`` asks for it.
+
+    The module itself stays as it is, and is what is kept: what is compiled cannot be stored.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    how : bool or dict
+        True, or arguments of ``torch.compile``. False: the function is the module.
+    """
+    if how is False:
+        return module
+    # A function: skorch would train, move and copy the compiled module beside its original.
+    return torch.compile(module, **({} if how is True else how)).__call__
+
+
 def check_device(device):
     """Refuse a device that torch does not know or this machine does not have."""
     try:

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..nn.tap import Layers, forward_features, forward_layer, forward_layers
 from .frozen import shadow
-from .inputs import rows, to_input
+from .inputs import rows, to_device, to_input
 from .precision import forward
 
 # The largest tensor of a forward pass is kept near this size. On CPUs a convolution wants many rows
@@ -163,7 +163,7 @@ def predict(compute, X, dtype, precision, device, gradient=False):
     multiple = _multiple(X)
 
     def read(start, stop):
-        return to_input(rows(X, slice(start, stop)), dtype).to(device)
+        return to_input(to_device(rows(X, slice(start, stop)), device), dtype)
 
     def run(batch):
         out = forward(compute, _padded(batch, multiple), precision)

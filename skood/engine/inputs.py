@@ -54,6 +54,16 @@ def to_input(batch, dtype):
     return converted.div_(255) if is_pixels(batch) and dtype != "int64" else converted
 
 
+def to_device(tensor, device):
+    """Move a tensor to a device; to a GPU without waiting for what that still computes.
+
+    Only from pinned memory does a copy not wait.
+    """
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def join(parts, dtype):
     """Concatenate batches; only when their dtypes differ are they converted first."""
     if len({part.dtype for part in parts}) > 1:

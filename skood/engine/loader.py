@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .inputs import augmentation, join, rows, to_input
+from .inputs import augmentation, join, rows, to_device, to_input
 from .selection import RandomSelection
 
 
@@ -40,6 +40,9 @@ class PairedLoader:
     augment : None, "crop-flip" or callable
         Applied to the joint batch, before it is converted to the module's dtype.
     dtype : {"float32", "float64", "int64"}
+    device : str or torch.device, default="cpu"
+        Where the batches are to lie. They go there as they are, and are converted there: images of
+        8 bits are a quarter of what the module receives.
     shuffle : bool, default=True
         Whether to re-order the in-distribution rows at every pass.
     drop_last : bool, default=False
@@ -49,11 +52,13 @@ class PairedLoader:
     ----------
     choose : RandomSelection, MinedSelection or BatchSelection
         Chooses the outliers of a pass. A method that selects its own replaces it.
+    check : callable or None
+        Called with the outliers of a batch, augmented, before they leave the CPU.
     """
 
     def __init__(
-        self, X, y, pool, *, batch_size, outlier_ratio, rng, augment, dtype, shuffle=True,
-        drop_last=False,
+        self, X, y, pool, *, batch_size, outlier_ratio, rng, augment, dtype, device="cpu",
+        shuffle=True, drop_last=False,
     ):
         if augment == "crop-flip" and X.ndim != 4:
             raise ValueError(
@@ -63,8 +68,9 @@ class PairedLoader:
         self.X, self.y, self.pool = X, torch.from_numpy(y), pool
         self.batch_size, self.outlier_ratio = batch_size, outlier_ratio
         self.rng, self.augment, self.dtype = rng, augmentation(augment), dtype
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.device, self.shuffle, self.drop_last = device, shuffle, drop_last
         self.choose = RandomSelection(pool, rng)
+        self.check = None
 
     def __len__(self):
         n = len(self.X)
@@ -79,7 +85,11 @@ class PairedLoader:
         ends = np.cumsum(self._sizes())
         outliers = self._outliers()
         for index, index_out in zip(np.split(order[: ends[-1]], ends[:-1]), outliers, strict=True):
-            yield Pair(self._read(index, index_out), len(index)), self.y[index]
+            x = self._read(index, index_out)
+            if self.check is not None:
+                self.check(x[len(index) :])
+            x = to_input(to_device(x, self.device), self.dtype)
+            yield Pair(x, len(index)), to_device(self.y[index], self.device)
 
     def _sizes(self):
         """Return the in-distribution rows of each batch.
@@ -111,7 +121,7 @@ class PairedLoader:
         x = rows(self.X, index)
         if index_out is not None:
             x = join([x, self.pool.take(index_out)], self.dtype)
-        return to_input(x if self.augment is None else self._augmented(x), self.dtype)
+        return x if self.augment is None else self._augmented(x)
 
     def _augmented(self, x):
         out = self.augment(x)

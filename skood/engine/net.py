@@ -6,7 +6,7 @@ from skorch import NeuralNet
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .batch_norm import FusedBatchNorm
-from .build import check_options
+from .build import check_options, compiled
 from .callbacks import (
     WITHOUT_SKORCHS_TABLE,
     Progress,
@@ -36,7 +36,7 @@ class _Weightless(torch.nn.Module):
 class _Net(NeuralNet):
     """skorch's loop around one module; a batch is a ``Pair`` and its in-distribution labels."""
 
-    def __init__(self, module, *, loader, loss, perturb, penalty, precision, **kwargs):
+    def __init__(self, module, *, loader, loss, perturb, penalty, precision, run, **kwargs):
         # A loss that is a module may have weights of its own, which skorch then trains, too.
         criterion = loss if isinstance(loss, torch.nn.Module) else _Weightless(loss)
         super().__init__(module, criterion=criterion, train_split=None, **kwargs)
@@ -44,32 +44,58 @@ class _Net(NeuralNet):
         self.perturb = perturb
         self.penalty = penalty
         self.precision = precision
+        self.run = run  # computes as the module does, if compiled
 
     def get_iterator(self, dataset, training=False):
         return self.loader
 
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run an epoch; elsewhere than on a CPU its losses are read at its end.
+
+        skorch reads each at once, and so waits for the device in every step.
+        """
+        if iterator is None or not _is_asynchronous(self.device):
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            return
+        losses, sizes = [], []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            sizes.append(len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        rows = self.history[-1]["batches"]
+        for row, loss, size in zip(rows, torch.stack(losses).tolist(), sizes, strict=True):
+            row |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+        self.history.record(f"{prefix}_batch_count", len(losses))
+
     def infer(self, x, **fit_params):
-        batch = x.x.to(self.device)
+        batch = x.x
         if self.perturb is not None:
             batch = torch.cat([batch[: x.n_in], self.perturb(batch[x.n_in :])])
+        run = self.module_ if self.run is None else self.run
         # One forward of cat(ID, outliers): separate ones would give BatchNorm two populations.
         if self.penalty is None:
-            logits = forward(self.module_, batch, self.precision)
+            logits = forward(run, batch, self.precision)
         else:
             batch = batch.detach().requires_grad_()  # not the very tensor that augment returned
             with FusedBatchNorm(), sdpa_kernel(SDPBackend.MATH):  # the one attention that can
                 # A copy: some networks work in place, which autograd forbids on what it starts at.
-                logits = forward(self.module_, batch.clone(), self.precision)
+                logits = forward(run, batch.clone(), self.precision)
         return batch, logits[: x.n_in], logits[x.n_in :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         x, logits_in, logits_out = y_pred
-        loss = self.criterion_(logits_in, y_true.to(self.device), logits_out)
+        loss = self.criterion_(logits_in, y_true, logits_out)
         return loss if self.penalty is None else loss + self.penalty(x, logits_in, logits_out)
 
 
+def _is_asynchronous(device):
+    return torch.device(device).type != "cpu"
+
+
 def train(
-    module, loader, loss, *, perturb, penalty, precision, phase, max_epochs, lr, optimizer,
+    module, loader, loss, *, perturb, penalty, precision, compile, phase, max_epochs, lr, optimizer,
     schedule, watch, callbacks, device, verbose, options, kept,
 ):
     """Train ``module`` in place and return its history, one plain dict an epoch.
@@ -87,6 +113,8 @@ def train(
         the logits with respect to x, the joint batch.
     precision : {"float32", "bf16"}
         Of the forward pass; the loss is computed in float32 or wider.
+    compile : bool or dict
+        Whether to compile the forward and backward passes, and how.
     phase : str
         What the history calls these epochs.
     watch : sequence of skorch callbacks
@@ -116,8 +144,9 @@ def train(
         own.append(("schedule", cosine(max_epochs * len(loader))))
     net = _Net(
         module, loader=loader, loss=loss, perturb=perturb, penalty=penalty,
-        precision=precision, optimizer=optimizer, lr=lr, max_epochs=max_epochs,
-        callbacks=own + copied(callbacks, options) + kept.callbacks(), device=device, verbose=0,
+        precision=precision, run=compiled(module, compile) if compile else None,
+        optimizer=optimizer, lr=lr, max_epochs=max_epochs, device=device, verbose=0,
+        callbacks=own + copied(callbacks, options) + kept.callbacks(),
         **{f"optimizer__{name}": value for name, value in defaults.items()}
         | WITHOUT_SKORCHS_TABLE | options,
     )

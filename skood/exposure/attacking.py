@@ -10,6 +10,8 @@ from torch.utils.data import Dataset
 
 from .._numbers import check_bounds
 from ..engine.attack import Attack
+from ..engine.build import compiled
+from ..engine.inputs import is_pixels
 
 ATTACK_CONSTRAINTS = {
     "eps": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
@@ -120,13 +122,26 @@ def half_attacked(detector, objective):
     attack = Attack(
         detector.module_, objective, detector.eps_, detector.step_size_, detector.n_steps, bounds,
         start_grid=_PIXEL * (bounds[1] - bounds[0]) if are_images else None,
-        precision=detector.precision,
+        precision=detector.precision, run=compiled(detector.module_, detector.compile),
     )
 
     def perturb(x_out):
-        if bounds is not None and attack.n_steps > 0:
-            _check_within(x_out, bounds, detector.dtype, "X_aux, as augment returns it,")
         clean, rest = x_out.tensor_split([len(x_out) // 2])
         return torch.cat([clean, attack(rest)])
 
     return perturb
+
+
+def within_bounds(detector):
+    """Return a callable that refuses outliers, as ``augment`` returns them, outside the bounds.
+
+    None where there is nothing to refuse.
+    """
+    if detector.bounds_ is None or detector.n_steps == 0:
+        return None
+
+    def check(x_out):
+        if not is_pixels(x_out):
+            _check_within(x_out, detector.bounds_, detector.dtype, "X_aux, as augment returns it,")
+
+    return check

@@ -19,7 +19,7 @@ class Classifier(BaseTrainedDetector):
         As for ``OutlierExposureDetector``, like all the others.
     lr, max_epochs, batch_size, outlier_ratio, optimizer, schedule, augment, dtype, precision
         As there; outliers are trained on only without labels.
-    callbacks, checkpoint, verbose, contamination, device, random_state, **kwargs
+    compile, callbacks, checkpoint, verbose, contamination, device, random_state, **kwargs
         As there.
 
     Notes
@@ -57,6 +57,7 @@ class Classifier(BaseTrainedDetector):
         augment=None,
         dtype="float32",
         precision="float32",
+        compile=False,
         callbacks=None,
         checkpoint=None,
         verbose=False,
@@ -75,6 +76,7 @@ class Classifier(BaseTrainedDetector):
         self.augment = augment
         self.dtype = dtype
         self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.verbose = verbose

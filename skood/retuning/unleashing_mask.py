@@ -88,6 +88,9 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         ``"bf16"`` computes products and convolutions in bfloat16, faster on processors that know
         it; a score then moves by a thousandth of the scores' range on average, by 2 % at most on
         the embedded digits. ``"float32"`` is exact, that is, in `dtype`.
+    compile : bool or dict, default=False
+        Whether to train by ``torch.compile``, with these arguments of it if a dict. On a GPU it
+        may pay after the minutes that it takes; on a CPU it rarely does.
     callbacks : list of skorch callbacks, default=None
         Cloned before use.
     checkpoint : str or path-like, default=None
@@ -245,6 +248,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         augment=None,
         dtype="float32",
         precision="float32",
+        compile=False,
         callbacks=None,
         checkpoint=None,
         verbose=False,
@@ -273,6 +277,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         self.augment = augment
         self.dtype = dtype
         self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.verbose = verbose
