@@ -64,7 +64,7 @@ def draw_start(shape, eps=EPS, generator=None):
 def outlier_loss(net, x):
     """Return each image's cross-entropy to the outlier class; the attack raises it."""
     logits = net(x)
-    label = torch.full((len(x),), logits.shape[1] - 1)
+    label = torch.full((len(x),), logits.shape[1] - 1, device=x.device)
     return F.cross_entropy(logits, label, reduction="none")
 
 
@@ -152,7 +152,7 @@ def step(net, optimizer, x_in, y_in, x_out_clean, x_out_to_attack, start, beta=1
     # One pass for all: BatchNorm sees in-distribution images and outliers together.
     logits = net(torch.cat([to_float(x_in), x_out]))
     logits_in, logits_out = logits.split([len(x_in), len(x_out)])
-    y_out = torch.full((len(x_out),), logits.shape[1] - 1)
+    y_out = torch.full((len(x_out),), logits.shape[1] - 1, device=logits.device)
     loss = F.cross_entropy(logits_in, y_in) + beta * F.cross_entropy(logits_out, y_out)
     optimizer.zero_grad()  # the attack has left its gradients there
     loss.backward()

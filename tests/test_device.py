@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skood import ATOMDetector, GRegDetector, NTOMDetector, OutlierExposureDetector
+from skood import (
+    ACETDetector,
+    ATOMDetector,
+    EnergyExposureDetector,
+    GRegDetector,
+    NTOMDetector,
+    OutlierExposureDetector,
+    SOFLDetector,
+    UnleashingMaskDetector,
+)
 from skood.engine import net
 
 FAST = {"max_epochs": 2, "module__hidden": (8,), "random_state": 0}
@@ -57,7 +66,13 @@ def asynchronous(monkeypatch):
     monkeypatch.setattr(net, "_is_asynchronous", lambda device: True)
 
 
-@pytest.mark.parametrize("Detector", [OutlierExposureDetector, NTOMDetector, ATOMDetector])
+@pytest.mark.parametrize(
+    "Detector",
+    [
+        OutlierExposureDetector, EnergyExposureDetector, NTOMDetector, ATOMDetector, ACETDetector,
+        SOFLDetector, UnleashingMaskDetector,
+    ],
+)
 def test_no_number_is_read_in_a_step(images, asynchronous, Detector):
     # SGD, because torch keeps the step count of Adam on the CPU, where to read it is no wait.
     params = {"optimizer": "sgd", "max_epochs": 2, "random_state": 0, "augment": "crop-flip"}

@@ -89,8 +89,8 @@ def energy_gradient(x, logits_in, logits_out, m_in, m_out):
     Returns
     -------
     torch.Tensor of shape ()
-        In units of the energy over those of x; differentiable once more, by the weights. 0, at no
-        cost, where no row counts.
+        In units of the energy over those of x; differentiable once more, by the weights. 0 where
+        no row counts, and on a CPU then at no cost.
 
     Raises
     ------
@@ -131,7 +131,8 @@ def energy_gradient(x, logits_in, logits_out, m_in, m_out):
     energy = -torch.cat([at_least_float32(z).logsumexp(1) for z in (logits_in, logits_out)])
     n_in = len(logits_in)
     counts = torch.cat([energy[:n_in] <= m_in, energy[n_in:] >= m_out])
-    if not counts.any():
+    # Only a CPU is asked whether any does: elsewhere to ask is to wait for the forward pass.
+    if counts.device.type == "cpu" and not counts.any():
         return energy.new_zeros(())
     length = torch.linalg.vector_norm(_gradient(energy, x).flatten(1), dim=1) * counts
     return length[:n_in].mean() + length[n_in:].mean()
