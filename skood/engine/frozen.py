@@ -1,7 +1,8 @@
 """A network as a skeleton and NumPy arrays: what is pickled instead of torch tensors.
 
 Arrays are written once, carry no device, and can be mapped from the file. The skeleton is the
-module itself with its tensors on the meta device, so a module that can be pickled can be stored.
+module itself with outlines in place of its tensors, so a module that can be pickled can be stored.
+No torch tensor is left, not even one on the meta device, which skops could not hold.
 """
 
 import copy
@@ -20,7 +21,7 @@ class Frozen(NamedTuple):
     Attributes
     ----------
     skeleton : torch.nn.Module
-        On the meta device.
+        With an ``Outline`` in place of each tensor.
     arrays : dict of str to ndarray
     """
 
@@ -28,18 +29,47 @@ class Frozen(NamedTuple):
     arrays: dict
 
 
+class Outline:
+    """What there is of a tensor besides its values, in plain numbers and text.
+
+    Parameters
+    ----------
+    name : str
+        Of its values, in ``Frozen.arrays``.
+    tensor : torch.Tensor
+    """
+
+    # No named tuple: recurrent layers refer weakly to what stands in place of their weights.
+    def __init__(self, name, tensor):
+        self.name, self.stride = name, tuple(tensor.stride())
+        self.dtype = str(tensor.dtype).removeprefix("torch.")
+        self.is_parameter = isinstance(tensor, torch.nn.Parameter)
+        self.requires_grad = self.is_parameter and tensor.requires_grad
+
+    def filled(self, array):
+        """Return the tensor with these values, which stay where they lie if that can be."""
+        tensor = _to_tensor(array, getattr(torch, self.dtype), self.stride)
+        return torch.nn.Parameter(tensor, self.requires_grad) if self.is_parameter else tensor
+
+
 def freeze(module):
     """Split a module into its skeleton and its weights, a ``Frozen``."""
     own = {name: tensor for name, tensor in tensors_of(module).items() if not is_lazy(tensor)}
-    skeleton = _replace(module, {n: _like(t, t.detach().to("meta")) for n, t in own.items()})
+    skeleton = _replace(module, {name: Outline(name, tensor) for name, tensor in own.items()})
     return Frozen(skeleton, {name: _to_array(tensor) for name, tensor in own.items()})
 
 
 def thaw(frozen):
     """Put the arrays back: the same module, its weights where the arrays lie (maybe in a file)."""
-    own = {name: tensor for name, tensor in tensors_of(frozen.skeleton).items() if tensor.is_meta}
-    tensors = {n: _like(t, _to_tensor(frozen.arrays[n], t)) for n, t in own.items()}
-    return _replace(frozen.skeleton, tensors)
+    outlines = [each for each in _held(frozen.skeleton) if isinstance(each, Outline)]
+    filled = {id(each): each.filled(frozen.arrays[each.name]) for each in outlines}
+    return copy.deepcopy(frozen.skeleton, filled)
+
+
+def _held(module):
+    """Return what submodules hold as parameters, buffers and plain attributes, tied ones often."""
+    for child in module.modules():
+        yield from chain(child._parameters.values(), child._buffers.values(), vars(child).values())
 
 
 def shadow(module):
@@ -104,12 +134,6 @@ def _replace(module, tensors):
     return copy.deepcopy(module, {id(own[name]): tensor for name, tensor in tensors.items()})
 
 
-def _like(original, tensor):
-    if isinstance(original, torch.nn.Parameter):
-        return torch.nn.Parameter(tensor, requires_grad=original.requires_grad)
-    return tensor
-
-
 def _bits(dtype):
     """Return the integer dtype to store a float in that NumPy does not know, or None."""
     known = (torch.float16, torch.float32, torch.float64)
@@ -123,13 +147,13 @@ def _to_array(tensor):
     return (tensor if bits is None else tensor.view(bits)).numpy()
 
 
-def _to_tensor(array, meta):
+def _to_tensor(array, dtype, stride):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensor = torch.from_numpy(np.asarray(array))
-    if _bits(meta.dtype) is not None:
-        tensor = tensor.view(meta.dtype)
-    if tensor.stride() == meta.stride():
+    if _bits(dtype) is not None:
+        tensor = tensor.view(dtype)
+    if tensor.stride() == stride:
         return tensor
     # Files keep no memory format but rows first, and convolutions round otherwise in channels_last.
-    return torch.empty_strided(meta.shape, meta.stride(), dtype=meta.dtype).copy_(tensor)
+    return torch.empty_strided(tensor.shape, stride, dtype=dtype).copy_(tensor)
