@@ -16,6 +16,7 @@ from .engine.frozen import Frozen, freeze, thaw
 from .engine.inference import predict_logits
 from .parameters import PrefixedParameters
 from .validation import check_samples
+from .weights import WeightFiles
 
 
 def _has_labels(detector):
@@ -37,7 +38,7 @@ def unfitted(detector):
     return draft
 
 
-class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
+class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCMeta):
     """Base of all detectors: ``_fit`` sets the fitted attributes, ``_score`` reads the logits."""
 
     # Asked for by every detector, so that no user has to call set_fit_request.
@@ -226,6 +227,13 @@ class BaseDetector(OutlierMixin, PrefixedParameters, metaclass=ABCMeta):
         return self.classes_[self._logits(X)[:, : len(self.classes_)].argmax(axis=1)]
 
     # ---- files
+
+    @abstractmethod
+    def _new_module(self):
+        """Return a network as a fit finds or builds it; ``classes_`` and ``input_shape_`` are set.
+
+        Its weights will be replaced, in a copy.
+        """
 
     def __getstate__(self):
         state = _frozen(super().__getstate__())

@@ -137,6 +137,12 @@ class BaseTrainedDetector(BaseDetector):
             n_outputs=self._n_outputs(n_classes), dtype=self.dtype,
         )
 
+    def _new_module(self):
+        check_device(self.device)
+        with seeded(0):  # so that the caller's generator is left alone
+            module = self._build(np.zeros((_N_EXAMPLE, *self.input_shape_), self.dtype))
+        return module.to(self.device)
+
     def _pretrain(self, data, rng):
         """Train the classifier alone, which most methods assume has been done."""
         epochs = self.pretrain_epochs

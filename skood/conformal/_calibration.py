@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from ..engine.packing import kept_in_files
 from ._rules import threshold_rank
 
 
+@kept_in_files
 class Calibration:
     """Scores of calibration rows by group, sorted once; new scores are ranked among them.
 

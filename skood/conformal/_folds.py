@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from ..engine.packing import kept_in_files
 
+
+@kept_in_files
 class FoldRanks:
     """How many held-out rows look no more in-distribution than a row, each to its own detector.
 

@@ -17,6 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ..base import unfitted
+from ..weights import WeightFiles
 from ._calibration import Calibration
 from ._checks import check_parameters, check_takes_outliers
 from ._decisions import CalibratedDecisions
@@ -26,7 +27,9 @@ from ._rows import fit_and_score, known_codes, read_rows, separate, take, ungrou
 from ._warnings import remedy_at_fit, warn_of_few
 
 
-class ConformalDetector(CalibratedDecisions, OutlierMixin, MetaEstimatorMixin, BaseEstimator):
+class ConformalDetector(
+    CalibratedDecisions, OutlierMixin, MetaEstimatorMixin, WeightFiles, BaseEstimator
+):
     """Any detector, with a threshold that keeps a stated rate of false alarms.
 
     A detector's own threshold is read off the rows that it was trained on. Here some

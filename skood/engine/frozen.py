@@ -101,6 +101,56 @@ def around(module, tensors):
     return other
 
 
+def filled(module, tensors, attributes):
+    """Return a copy of a module with other values in its tensors, each where the old one lies.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Not changed.
+    tensors : dict of str to tensor
+        All parameters and buffers, by their names.
+    attributes : dict of str to tensor
+        Plain attributes, as ``tensors_of`` names them. The module need not have them yet: what a
+        network remembers of its last forward pass, it has after the first.
+
+    Raises
+    ------
+    ValueError
+        If ``tensors`` are not those of the module.
+    """
+    own = registered(module)
+    _check_alike(tensors, own)
+    place = next((tensor.device for tensor in own.values()), torch.device("cpu"))
+    other = _replace(module, {n: _like(t, tensors[n].to(t.device)) for n, t in own.items()})
+    for name, tensor in attributes.items():
+        prefix, _, attribute = name.rpartition(".")
+        setattr(other.get_submodule(prefix), attribute, tensor.to(place))
+    return other
+
+
+def _check_alike(tensors, own):
+    for name in sorted(tensors.keys() | own.keys()):
+        kept, now = _described(tensors.get(name)), _described(own.get(name))
+        if kept != now:
+            raise ValueError(
+                f"{name} is {kept} in the file and {now} in the network of the detector: give the "
+                "network that was trained."
+            )
+
+
+def _described(tensor):
+    if tensor is None:
+        return "missing"
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+
+
+def _like(original, tensor):
+    if isinstance(original, torch.nn.Parameter):
+        return torch.nn.Parameter(tensor, requires_grad=original.requires_grad)
+    return tensor
+
+
 def duplicate(module):
     """Copy a trained module, also one that keeps a tensor of its last forward pass.
 
@@ -123,9 +173,13 @@ def _attributes(module):
 
 def tensors_of(module):
     """Return all tensors of a module by name, each once: parameters, buffers, plain attributes."""
+    return {**_attributes(module), **registered(module)}
+
+
+def registered(module):
+    """Return the parameters and buffers of a module by name, each once."""
     # Not the state_dict: that leaves out non-persistent buffers and lists tied weights twice.
-    registered = dict(chain(module.named_parameters(), module.named_buffers()))
-    return {**_attributes(module), **registered}
+    return dict(chain(module.named_parameters(), module.named_buffers()))
 
 
 def _replace(module, tensors):

@@ -23,7 +23,7 @@ from ..engine.inference import in_eval_mode, predict_features, predict_logits
 from ..engine.precision import check_precision
 from ..nn.tap import Layers, find_head
 from .blocks import blocks
-from .source import example_for, trained_net
+from .source import example_for, network_like, trained_net
 
 _N_SCORED = 512  # rows that are scored at a time, as float64: what a processor's cache holds
 _NEAR = 1e-3  # how near to 1 probabilities sum, and to 0 their logarithms' logsumexp comes
@@ -121,6 +121,9 @@ class BasePostHocDetector(BaseDetector):
             )
 
     # ---- files
+
+    def _new_module(self):
+        return network_like(self)
 
     def _given_module(self):
         """Return the network that was given trained, or None."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..engine.inference import in_eval_mode
+from ..engine.packing import kept_in_files
 from ..nn.tap import Layers
 from .base import BasePostHocDetector, Reading, nan_where_unreadable, warn_of_outputs
 from .blocks import blocks
@@ -356,6 +357,7 @@ class Extremes:
         return sums.reshape(len(y), n_layers)
 
 
+@kept_in_files
 class Bounds(NamedTuple):
     """What the training rows of each class have at least.
 

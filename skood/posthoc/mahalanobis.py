@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import blas
 
 from ..engine.inference import in_eval_mode
+from ..engine.packing import kept_in_files
 from ..nn.tap import Layers, average
 from .base import BasePostHocDetector
 from .blocks import Mapped
@@ -289,6 +290,7 @@ class RMDSDetector(BasePostHocDetector):
         return self._of_all.distances(features)[:, 0] - nearest
 
 
+@kept_in_files
 class Gaussians(NamedTuple):
     """Classes that share a covariance.
 

@@ -13,6 +13,7 @@ from ..base import BaseDetector
 from ..engine.build import count_outputs
 from ..engine.inference import device_of
 from ..engine.inputs import rows, to_input
+from ..engine.randomness import seeded
 from .classifier import Classifier
 
 
@@ -45,14 +46,7 @@ def trained_net(detector, data, X, y, X_aux, resume):
     resume : bool
         For the fit of the estimator.
     """
-    estimator, frozen = detector.estimator, False
-    if estimator is None:
-        estimator = Classifier(
-            dtype=detector.dtype, precision=detector.precision, device=detector.device,
-            random_state=detector.random_state,
-        )
-    if isinstance(estimator, FrozenEstimator):
-        estimator, frozen = estimator.estimator, True
+    estimator, frozen = _source(detector)
     if isinstance(estimator, BaseDetector):
         return _of_detector(detector, data, estimator, frozen, (X, y, X_aux, resume))
     if resume:
@@ -68,6 +62,35 @@ def trained_net(detector, data, X, y, X_aux, resume):
         "estimator must be None, a detector of skood, a skorch net, either of them in a "
         f"FrozenEstimator, or a trained torch.nn.Module, got {type(estimator).__name__}."
     )
+
+
+def _source(detector):
+    """Return what the network comes from, and whether it is trained already."""
+    estimator = detector.estimator
+    if estimator is None:
+        classifier = Classifier(
+            dtype=detector.dtype, precision=detector.precision, device=detector.device,
+            random_state=detector.random_state,
+        )
+        return classifier, False
+    if isinstance(estimator, FrozenEstimator):
+        return estimator.estimator, True
+    return estimator, False
+
+
+def network_like(detector):
+    """Return a network of the layers that a fitted ``detector`` reads; of other weights, maybe."""
+    estimator, frozen = _source(detector)
+    if isinstance(estimator, nn.Module):
+        return estimator
+    if frozen and hasattr(estimator, "module_"):
+        return estimator.module_
+    if isinstance(estimator, NeuralNet):
+        with seeded(0):
+            return clone(estimator).initialize().module_
+    like = clone(estimator)
+    like.classes_, like.input_shape_ = detector.classes_, detector.input_shape_
+    return like._new_module()
 
 
 def _of_detector(detector, data, estimator, frozen, arguments):

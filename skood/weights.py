@@ -1,0 +1,207 @@
+"""Fitted detectors in files that hold numbers and text alone: reading one runs no code."""
+
+from contextlib import contextmanager
+
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from .engine import weights_file
+from .engine.facts import described
+from .engine.packing import pack, pack_module, unpack, unpack_module
+
+# What a detector that was fitted elsewhere may have otherwise: it says how to train or where to
+# run. A network is known by its class and its tensors.
+_FREE = {
+    "module", "estimator", "lr", "max_epochs", "pretrain_epochs", "batch_size", "outlier_ratio",
+    "optimizer", "schedule", "augment", "callbacks", "checkpoint", "verbose", "device", "memory",
+    "n_jobs", "random_state",
+}
+_FREE_PREFIXES = ("optimizer__", "callbacks__", "iterator_train__")
+
+
+class WeightFiles:
+    """What a detector needs to be kept in a file of weights and read from one.
+
+    A class of detectors that have networks says with ``_new_module`` how an untrained one is made.
+    """
+
+    def save_weights(self, path):
+        """Write what ``fit`` has found to a file of numbers and text, without code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A safetensors file. One that is there is replaced, at once and whole.
+
+        Raises
+        ------
+        TypeError
+            If something fitted is neither: an estimator of scikit-learn within this one, say. Use
+            joblib or skops for it.
+        ImportError
+            If safetensors is missing: ``pip install "skood[weights]"``.
+
+        See Also
+        --------
+        load_weights
+        """
+        check_is_fitted(self)
+        tensors = {}
+        weights_file.write(path, _packed(self, tensors, ""), tensors)
+
+    def load_weights(self, path):
+        """Take over what ``save_weights`` wrote; nothing of the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        self : estimator
+            Fitted as the detector that was saved, its scores the same bit for bit on the same kind
+            of processor. A network that this detector builds is on `device`; one that it was given
+            is copied, filled, and stays where it is. Unchanged if this fails.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, changed, foreign or of a newer format, or if it is of another
+            class of detectors, of other parameters or of another network. Parameters that say how
+            to train or where to run may differ.
+        ImportError
+            If safetensors is missing: ``pip install "skood[weights]"``.
+
+        Notes
+        -----
+        The checksum tells damage. It does not tell who wrote a file.
+        """
+        with _naming(path):
+            description, tensors = weights_file.read(path)
+            draft = _restored(self, description, tensors, "")
+        self.__dict__ = draft.__dict__
+        return self
+
+
+@contextmanager
+def _naming(path):
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"path={str(path)!r}: {error}") from error
+
+
+# ---- detectors
+
+
+def _packed(detector, tensors, prefix):
+    """Return what is fitted, in terms of JSON; arrays and weights go to ``tensors``."""
+    kept = {
+        "detector": type(detector).__name__, "parameters": _facts(detector),
+        "attributes": {}, "networks": {}, "estimators": {},
+    }
+    own = _settings(detector)
+    for name, value in vars(detector).items():
+        where = prefix + name
+        if name in own:
+            continue
+        if isinstance(value, nn.Module):
+            kept["networks"][name] = pack_module(value, tensors, where)
+        elif name == "estimators_":
+            kept["estimators"][name] = [
+                _packed(_keepable(each), tensors, f"{where}.{i}.") for i, each in enumerate(value)
+            ]
+        else:
+            kept["attributes"][name] = _plain(detector, value, tensors, where)
+    return kept
+
+
+def _plain(detector, value, tensors, name):
+    try:
+        return pack(value, tensors, name)
+    except TypeError as error:
+        raise TypeError(
+            f"a file of weights keeps numbers, text, arrays and networks, but of a "
+            f"{type(detector).__name__} {error}: keep it with joblib or skops."
+        ) from error
+
+
+def _keepable(estimator):
+    """Return the detector that an estimator is, or that is frozen in it."""
+    own = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    if not isinstance(own, WeightFiles):
+        raise TypeError(
+            f"a file of weights keeps detectors of skood, but estimator is a {type(own).__name__}: "
+            "keep it with joblib or skops."
+        )
+    return own
+
+
+def _restored(detector, kept, tensors, prefix):
+    """Return another detector with the parameters of this one, fitted as the file says."""
+    _check_same(detector, kept)
+    draft = object.__new__(type(detector))
+    # Parameters last: none is what a file says.
+    draft.__dict__ = unpack(kept["attributes"], tensors) | _settings(detector)
+    for name, network in kept["networks"].items():
+        module = unpack_module(network, tensors, prefix + name, draft._new_module())
+        setattr(draft, name, module)
+    for name, parts in kept["estimators"].items():
+        some = [
+            _refilled(detector.estimator, part, tensors, f"{prefix}{name}.{i}.")
+            for i, part in enumerate(parts)
+        ]
+        setattr(draft, name, some)
+    return draft
+
+
+def _refilled(estimator, kept, tensors, prefix):
+    """Return a copy of an unfitted estimator, or of what is frozen in it, fitted."""
+    restored = _restored(clone(_keepable(estimator)), kept, tensors, prefix)
+    return FrozenEstimator(restored) if isinstance(estimator, FrozenEstimator) else restored
+
+
+def _settings(detector):
+    """Return the attributes of a detector that no fit has set."""
+    own = {"_hidden", "_metadata_request", *detector.get_params(deep=False)}
+    return {name: value for name, value in vars(detector).items() if name in own}
+
+
+# ---- parameters
+
+
+def _facts(detector):
+    """Return as text the parameters that must be those of the detector that was saved."""
+    params = detector.get_params()
+    return {name: _text(params[name]) for name in sorted(params) if _matters(name)}
+
+
+def _matters(name):
+    own = name.rpartition("estimator__")[2]
+    if own != name:  # of a detector within this one its network alone is read
+        return own.startswith("module__")
+    return name not in _FREE and not name.startswith(_FREE_PREFIXES)
+
+
+def _text(value):
+    # The weights of a network among the options are in the file, with those of the whole.
+    return type(value).__name__ if isinstance(value, nn.Module) else described(value)
+
+
+def _check_same(detector, kept):
+    if type(detector).__name__ != kept["detector"]:
+        raise ValueError(
+            f"the file is of a {kept['detector']}, not of a {type(detector).__name__}."
+        )
+    was, now = kept["parameters"], _facts(detector)
+    differing = [
+        f"{name} was {was.get(name, 'not set')}, now {now.get(name, 'not set')}"
+        for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"the detector that was saved had other parameters: {'; '.join(differing)}. Set them "
+            "as they were, or fit anew."
+        )
