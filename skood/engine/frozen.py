@@ -102,7 +102,7 @@ def around(module, tensors):
 
 
 def filled(module, tensors, attributes):
-    """Return a copy of a module with other values in its tensors, each where the old one lies.
+    """Return a copy of a module with other values in its tensors, on the devices of the old ones.
 
     Parameters
     ----------
@@ -119,10 +119,12 @@ def filled(module, tensors, attributes):
     ValueError
         If ``tensors`` are not those of the module.
     """
-    own = registered(module)
+    other = duplicate(module)
+    own = registered(other)
     _check_alike(tensors, own)
+    for name, tensor in own.items():
+        tensor.data = tensors[name].to(tensor.device)
     place = next((tensor.device for tensor in own.values()), torch.device("cpu"))
-    other = _replace(module, {n: _like(t, tensors[n].to(t.device)) for n, t in own.items()})
     for name, tensor in attributes.items():
         prefix, _, attribute = name.rpartition(".")
         setattr(other.get_submodule(prefix), attribute, tensor.to(place))
@@ -143,12 +145,6 @@ def _described(tensor):
     if tensor is None:
         return "missing"
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
-
-
-def _like(original, tensor):
-    if isinstance(original, torch.nn.Parameter):
-        return torch.nn.Parameter(tensor, requires_grad=original.requires_grad)
-    return tensor
 
 
 def duplicate(module):

@@ -9,6 +9,7 @@ from .._files import replaced
 from .._version import __version__
 
 _FORMAT = 1
+_CHANGED = "the file was changed after it was written: its checksum differs."
 _INSTALL = 'safetensors keeps and reads weights: pip install "skood[weights]"'
 
 
@@ -27,8 +28,15 @@ def write(path, description, tensors):
         from safetensors.torch import save
     except ImportError as error:
         raise ImportError(_INSTALL) from error
-    text = json.dumps({"format": _FORMAT, "version": __version__, **description})
-    content = save(tensors, {"skood": text, "sha256": _checksum(text, tensors)})
+    description = {"format": _FORMAT, "version": __version__, **description}
+    description["sha256"] = _checksum(description, tensors)
+    try:
+        # One entry: safetensors writes several in any order, and one fit shall have one file.
+        content = save(tensors, {"skood": json.dumps(description)})
+    except KeyError as error:  # how it says that it does not know a dtype
+        raise TypeError(
+            f"safetensors keeps no tensors of {error.args[0]}: keep the detector with joblib."
+        ) from error
     with replaced(path) as file:
         file.write(content)
 
@@ -38,6 +46,8 @@ def read(path):
 
     Raises
     ------
+    OSError
+        If there is no such file.
     ValueError
         If the file is not one of ours, is damaged, or is newer than this version.
     """
@@ -45,46 +55,43 @@ def read(path):
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise ImportError(_INSTALL) from error
+    open(path, "rb").close()  # Python says plainly what is missing, a folder, or not to be read
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
-            text, checksum = _metadata(file.metadata() or {})
-            description = _description(text)
+            description = _description(file.metadata() or {})
             # Copies: what is read from a file that stays mapped would change with it.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
             f"the file is damaged, or was not written by save_weights ({error})."
         ) from error
-    if _checksum(text, tensors) != checksum:
-        raise ValueError("the file was changed after it was written: its checksum differs.")
+    if description.pop("sha256", None) != _checksum(description, tensors):
+        raise ValueError(_CHANGED)
     return description, tensors
 
 
-def _metadata(metadata):
+def _description(metadata):
+    if "skood" not in metadata:
+        raise ValueError("a safetensors file, but not one that save_weights wrote.")
     try:
-        return metadata["skood"], metadata["sha256"]
-    except KeyError:
-        raise ValueError("a safetensors file, but not one that save_weights wrote.") from None
-
-
-def _description(text):
-    try:
-        description = json.loads(text)
+        description = json.loads(metadata["skood"])
     except json.JSONDecodeError as error:
         raise ValueError(f"the file is damaged: its description is no JSON ({error}).") from error
-    number, version = description["format"], description["version"]
+    # Neither need be there: the checksum comes later, as another format may have another.
+    number, version = description.get("format", 0), description.get("version")
     if number > _FORMAT:
         raise ValueError(
             f"the file was written by skood {version} in format {number}; this is {__version__}, "
             f"which reads formats up to {_FORMAT}: upgrade skood."
         )
+    if json.dumps(description) != metadata["skood"]:  # a digit that no float is fine enough for
+        raise ValueError(_CHANGED)
     return description
 
 
-def _checksum(text, tensors):
-    total = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
+def _checksum(description, tensors):
+    total = hashlib.sha256(json.dumps(description).encode())
+    for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         if tensor.numel():  # of an empty one torch shows no bytes
             total.update(tensor.reshape(-1).view(torch.uint8).numpy())
