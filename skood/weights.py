@@ -1,6 +1,7 @@
 """Fitted detectors in files that hold numbers and text alone: reading one runs no code."""
 
 from contextlib import contextmanager
+from inspect import signature
 
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -190,12 +191,20 @@ def _text(value):
     return type(value).__name__ if isinstance(value, nn.Module) else described(value)
 
 
+def _defaults(detector):
+    """Return as text what the parameters are where they are not set."""
+    makers = [vars(each)["__init__"] for each in type(detector).__mro__ if "__init__" in vars(each)]
+    taken = [p for each in reversed(makers) for p in signature(each).parameters.values()]
+    return {p.name: _text(p.default) for p in taken if p.default is not p.empty and _matters(p.name)}
+
+
 def _check_same(detector, kept):
     if type(detector).__name__ != kept["detector"]:
         raise ValueError(
             f"the file is of a {kept['detector']}, not of a {type(detector).__name__}."
         )
-    was, now = kept["parameters"], _facts(detector)
+    # A parameter that is younger than the file was what it is by default.
+    was, now = _defaults(detector) | kept["parameters"], _facts(detector)
     differing = [
         f"{name} was {was.get(name, 'not set')}, now {now.get(name, 'not set')}"
         for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)

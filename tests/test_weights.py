@@ -22,6 +22,7 @@ from torch import nn
 import skood
 from skood import ConformalDetector, KNNDetector, MahalanobisDetector, MSPDetector
 from skood import OutlierExposureDetector as OE
+from skood.engine import weights_file
 from skood.nn import MLP, SmallResNet
 
 from .instances import make
@@ -561,3 +562,16 @@ def test_a_file_says_nothing_of_parameters(table, tmp_path):
     path = saved(fitted(table), tmp_path)
     detector = OE(verbose=2, **FAST).load_weights(path)
     assert detector.verbose == 2 and "verbose" not in described(path)["attributes"]
+
+
+def test_a_parameter_that_is_younger_than_the_file_has_to_be_its_default(table, tmp_path):
+    path = saved(fitted(table), tmp_path)
+    description, tensors = weights_file.read(path)
+    for name in ("beta", "score"):
+        del description["parameters"][name]
+    weights_file.write(path, description, tensors)
+    OE(**FAST).load_weights(path)
+    assert_refused(OE(beta=0.7, **FAST), path, r"beta was 0\.5, now 0\.7\. Set")
+    description["parameters"]["older"] = "1"
+    weights_file.write(path, description, tensors)
+    assert_refused(OE(**FAST), path, "older was 1, now not set")

@@ -60,7 +60,7 @@ def read(path):
         with safe_open(str(path), framework="pt", device="cpu") as file:
             description = _description(file.metadata() or {})
             # Copies: what is read from a file that stays mapped would change with it.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(
             f"the file is damaged, or was not written by save_weights ({error})."
