@@ -193,9 +193,11 @@ def _text(value):
 
 def _defaults(detector):
     """Return as text what the parameters are where they are not set."""
-    makers = [vars(each)["__init__"] for each in type(detector).__mro__ if "__init__" in vars(each)]
-    taken = [p for each in reversed(makers) for p in signature(each).parameters.values()]
-    return {p.name: _text(p.default) for p in taken if p.default is not p.empty and _matters(p.name)}
+    found = {}
+    for each in reversed(type(detector).__mro__):  # some hand parameters on to their parents
+        taken = signature(vars(each).get("__init__", object.__init__)).parameters
+        found |= {name: p.default for name, p in taken.items() if p.default is not p.empty}
+    return {name: _text(default) for name, default in found.items() if _matters(name)}
 
 
 def _check_same(detector, kept):
