@@ -103,11 +103,8 @@ def _packed(detector, tensors, prefix):
         "detector": type(detector).__name__, "parameters": _facts(detector),
         "attributes": {}, "networks": {}, "estimators": {},
     }
-    own = _settings(detector)
-    for name, value in vars(detector).items():
+    for name, value in _split(detector)[1].items():
         where = prefix + name
-        if name in own:
-            continue
         if isinstance(value, nn.Module):
             kept["networks"][name] = pack_module(value, tensors, where)
         elif name == "estimators_":
@@ -144,8 +141,9 @@ def _restored(detector, kept, tensors, prefix):
     """Return another detector with the parameters of this one, fitted as the file says."""
     _check_same(detector, kept)
     draft = object.__new__(type(detector))
-    # Parameters last: none is what a file says.
-    draft.__dict__ = unpack(kept["attributes"], tensors) | _settings(detector)
+    draft.__dict__ = _split(detector)[0]
+    found, settings = unpack(kept["attributes"], tensors), _settings(detector)
+    draft.__dict__ |= {name: value for name, value in found.items() if name not in settings}
     for name, network in kept["networks"].items():
         module = unpack_module(network, tensors, prefix + name, draft._new_module())
         setattr(draft, name, module)
@@ -164,10 +162,16 @@ def _refilled(estimator, kept, tensors, prefix):
     return FrozenEstimator(restored) if isinstance(estimator, FrozenEstimator) else restored
 
 
+def _split(detector):
+    """Return the attributes of a detector that users set, and those that a fit has set."""
+    settings = _settings(detector)
+    users = {name: value for name, value in vars(detector).items() if name in settings}
+    return users, {name: value for name, value in vars(detector).items() if name not in settings}
+
+
 def _settings(detector):
-    """Return the attributes of a detector that no fit has set."""
-    own = {"_hidden", "_metadata_request", *detector.get_params(deep=False)}
-    return {name: value for name, value in vars(detector).items() if name in own}
+    """Return the names that no fit sets, and no file."""
+    return {"_hidden", "_metadata_request", *detector.get_params(deep=False)}
 
 
 # ---- parameters

@@ -558,12 +558,6 @@ def test_another_network(table, net, tmp_path):
     )
 
 
-def test_a_file_says_nothing_of_parameters(table, tmp_path):
-    path = saved(fitted(table), tmp_path)
-    detector = OE(verbose=2, **FAST).load_weights(path)
-    assert detector.verbose == 2 and "verbose" not in described(path)["attributes"]
-
-
 def test_a_parameter_that_is_younger_than_the_file_has_to_be_its_default(table, tmp_path):
     path = saved(fitted(table), tmp_path)
     description, tensors = weights_file.read(path)
@@ -575,3 +569,23 @@ def test_a_parameter_that_is_younger_than_the_file_has_to_be_its_default(table, 
     description["parameters"]["older"] = "1"
     weights_file.write(path, description, tensors)
     assert_refused(OE(**FAST), path, "older was 1, now not set")
+
+
+def test_a_file_sets_no_parameter(table, tmp_path):
+    path = saved(skood.MSPDetector(OE(**FAST)).fit(*table[:2]), tmp_path)
+    description, tensors = weights_file.read(path)
+    description["attributes"] |= {"memory": "a-folder", "_hidden": {"module__hidden": [1]}}
+    weights_file.write(path, description, tensors)
+    detector = MSPDetector(OE(**FAST)).load_weights(path)
+    assert detector.memory is None and detector.get_params(deep=False).keys() == (
+        MSPDetector().get_params(deep=False).keys()
+    )
+
+
+def test_bytes_of_a_file_never_become_references_to_objects(table, tmp_path):
+    path = saved(fitted(table), tmp_path)
+    description, tensors = weights_file.read(path)
+    description["attributes"]["classes_"]["dtype"] = "|O"
+    weights_file.write(path, description, tensors)
+    with pytest.raises(TypeError, match="data-type"):
+        OE(**FAST).load_weights(path)
