@@ -553,6 +553,9 @@ def test_another_network(table, net, tmp_path):
         MahalanobisDetector(MLP((4,), 3, hidden=(64, 64, 64))), path,
         r"hidden\.4\.bias is missing in the file and float32 of shape \(64,\) in the network",
     )
+    linear = saved(MSPDetector(nn.Sequential(nn.Linear(4, 3))).fit(X), tmp_path)
+    lazy = MSPDetector(nn.Sequential(nn.LazyLinear(3)))
+    assert_refused(lazy, linear, "not there before the first batch in the network")
     assert_refused(
         MahalanobisDetector(copy.deepcopy(net).double()), path, "float32 .* and float64"
     )

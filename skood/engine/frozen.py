@@ -46,7 +46,7 @@ class Outline:
         self.is_parameter = isinstance(tensor, torch.nn.Parameter)
         self.requires_grad = self.is_parameter and tensor.requires_grad
 
-    def filled(self, array):
+    def tensor(self, array):
         """Return the tensor with these values, which stay where they lie if that can be."""
         tensor = _to_tensor(array, getattr(torch, self.dtype), self.stride)
         return torch.nn.Parameter(tensor, self.requires_grad) if self.is_parameter else tensor
@@ -62,8 +62,8 @@ def freeze(module):
 def thaw(frozen):
     """Put the arrays back: the same module, its weights where the arrays lie (maybe in a file)."""
     outlines = [each for each in _held(frozen.skeleton) if isinstance(each, Outline)]
-    filled = {id(each): each.filled(frozen.arrays[each.name]) for each in outlines}
-    return copy.deepcopy(frozen.skeleton, filled)
+    tensors = {id(each): each.tensor(frozen.arrays[each.name]) for each in outlines}
+    return copy.deepcopy(frozen.skeleton, tensors)
 
 
 def _held(module):
@@ -144,6 +144,8 @@ def _check_alike(tensors, own):
 def _described(tensor):
     if tensor is None:
         return "missing"
+    if is_lazy(tensor):
+        return "not there before the first batch"
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
