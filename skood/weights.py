@@ -16,8 +16,8 @@ from .engine.packing import pack, pack_module, unpack, unpack_module
 # run. A network is known by its class and its tensors.
 _FREE = {
     "module", "estimator", "lr", "max_epochs", "pretrain_epochs", "batch_size", "outlier_ratio",
-    "optimizer", "schedule", "augment", "callbacks", "checkpoint", "verbose", "device", "memory",
-    "n_jobs", "random_state",
+    "optimizer", "schedule", "augment", "compile", "callbacks", "checkpoint", "verbose", "device",
+    "memory", "n_jobs", "random_state",
 }
 _FREE_PREFIXES = ("optimizer__", "callbacks__", "iterator_train__")
 
