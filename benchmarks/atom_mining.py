@@ -64,7 +64,7 @@ def mining_calls(pool):
             select=partial(informative, quantile=QUANTILE), n_candidates=n, n_kept=n // 4,
             dtype="float32", precision=precision, rng=np.random.default_rng(0),
         )
-        return choose(n // 4)
+        return choose.mined()
 
     return [published, partial(mined, "float32"), partial(mined, "bf16")]
 

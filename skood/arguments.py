@@ -72,7 +72,8 @@ def read_training_data(detector, X, y, X_aux):
         _check_enough(X)
         y_in, classes = encode(y)
     check = partial(_check_items, detector)
-    pool = OutlierPool(sources, detector.dtype, check) if sources else None
+    read_ahead = detector._options("iterator_train__").get("iterator_train__read_ahead", True)
+    pool = OutlierPool(sources, detector.dtype, check, read_ahead=read_ahead) if sources else None
     return TrainingData(X, y_in, classes, pool)
 
 

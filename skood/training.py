@@ -204,7 +204,7 @@ def log_odds(logits_in, y_in, logits_out):
     return (F.softplus(-logits_in).mean() + F.softplus(logits_out).mean()) / 2
 
 
-def training_loader(shuffle=True, drop_last=False):
+def training_loader(shuffle=True, drop_last=False, read_ahead=True):
     """Name what users may set of ``PairedLoader``, as ``iterator_train__*``."""
 
 

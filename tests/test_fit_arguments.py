@@ -245,7 +245,7 @@ def test_a_memmap_stays_mapped(images, tmp_path, monkeypatch):
         read.append(np.shares_memory(X, mapped[0]))
         return _original(X, index)
 
-    monkeypatch.setattr("skood.engine.loader.rows", spy)
+    monkeypatch.setattr("skood.engine.streaming.rows", spy)
     fitted = detector().fit(mapped[0], y, X_aux=(mapped[1],))
     assert read
     assert all(read)
@@ -401,7 +401,7 @@ def test_marked_rows_of_a_memmap_are_not_copied(images, tmp_path, monkeypatch):
         most.append(len(picked))
         return picked
 
-    for reader in ("loader", "pool", "inference"):
+    for reader in ("streaming", "pool", "inference"):
         monkeypatch.setattr(f"skood.engine.{reader}.rows", spy)
     fitted = detector().fit(mapped, np.r_[y, np.full(len(A), -1)])
     assert max(most) <= 2 * FAST["batch_size"]

@@ -151,8 +151,10 @@ def test_of_a_dataset_only_the_rows_asked_for_are_read():
     assert_array_equal(pool.take(np.array([7, 3, 999]))[:, 0], [107, 103, 1099])
     assert source.asked == [7, 3, 999]
     source.asked.clear()
-    next(iter(_loader(_numbered(40), pool)))
-    assert len(source.asked) == 8
+    batches = iter(_loader(_numbered(40), pool))
+    next(batches)
+    batches.close()
+    assert len(source.asked) <= 2 + 2 * 8  # the first item twice; a batch, and the next one ahead
 
 
 def test_a_dataset_may_give_labels_beside_its_samples():

@@ -12,7 +12,9 @@ from torch.utils.data import Dataset
 from .frozen import freeze
 from .inputs import rows
 
-_FREE = {"checkpoint", "contamination", "device", "verbose"}  # what moves no weight
+_FREE = {  # what moves no weight
+    "checkpoint", "contamination", "device", "iterator_train__read_ahead", "verbose"
+}
 _N_ROWS = 1000  # read of each array, evenly spread: all of a large file would take minutes
 
 

@@ -1,6 +1,6 @@
 """The forward pass of scoring: batched, safe for the module's mode, equal for every batch size."""
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 
 import numpy as np
@@ -9,9 +9,11 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..nn.tap import Layers, forward_features, forward_layer, forward_layers
+from .ahead import in_turn
 from .frozen import shadow
 from .inputs import rows, to_device, to_input
 from .precision import forward
+from .streaming import reads_ahead
 
 # The largest tensor of a forward pass is kept near this size. On CPUs a convolution wants many rows
 # (each call has a fixed cost) but activations that stay in cache: with this many bytes six networks
@@ -95,7 +97,7 @@ def predict_logits(module, X, dtype, precision="float32"):
     module : torch.nn.Module
         Used on the device where its weights lie, in evaluation mode, without gradients.
     X : array of shape (n, *input_shape)
-        May be a memmap; it is read batch by batch.
+        May be a memmap; it is read batch by batch, the next one in a thread.
     dtype : {"float32", "float64", "int64"}
         What the module receives.
     precision : {"float32", "bf16"}
@@ -162,8 +164,8 @@ def predict(compute, X, dtype, precision, device, gradient=False):
     """
     multiple = _multiple(X)
 
-    def read(start, stop):
-        return to_input(to_device(rows(X, slice(start, stop)), device), dtype)
+    def moved(batch):
+        return to_input(to_device(batch, device), dtype)
 
     def run(batch):
         out = forward(compute, _padded(batch, multiple), precision)
@@ -171,16 +173,18 @@ def predict(compute, X, dtype, precision, device, gradient=False):
 
     # no_grad rather than inference_mode: what leaves here may later meet autograd.
     with torch.no_grad():
-        few = read(0, multiple)
+        few = moved(rows(X, slice(multiple)))
         with _Watch(_padded(few, multiple)) as watch:
             first = run(few)
         results = [np.empty((len(X), *each.shape[1:]), each.dtype) for each in first]
         on_gpu = _LARGEST_BYTES_OF_GRADIENT_ON_GPU if gradient else _LARGEST_BYTES_ON_GPU
         n_rows = max(watch.n_fitting(_LARGEST_BYTES, on_gpu), multiple)
         _write(results, first, 0)
-        with watch if watch.aligns else nullcontext():
-            for start in range(multiple, len(X), n_rows):
-                _write(results, run(read(start, start + n_rows)), start)
+        parts = [slice(start, start + n_rows) for start in range(multiple, len(X), n_rows)]
+        read = in_turn(partial(rows, X), parts, reads_ahead(X) and len(parts) > 1)
+        with watch if watch.aligns else nullcontext(), closing(read):
+            for part, batch in zip(parts, read, strict=True):
+                _write(results, run(moved(batch)), part.start)
     return results
 
 

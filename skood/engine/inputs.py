@@ -17,6 +17,15 @@ def rows(X, index):
     return torch.from_numpy(np.array(picked) if isinstance(index, slice) else np.asarray(picked))
 
 
+def is_mapped(X):
+    """Whether an array, or what a ``Selection`` selects from, lies in a mapped file."""
+    while isinstance(X, Selection):
+        X = X.X
+    while isinstance(X, np.ndarray) and not isinstance(X, np.memmap):
+        X = X.base
+    return isinstance(X, np.memmap)
+
+
 class Selection:
     """Some rows of an array, read when they are asked for: of a memmap nothing is copied.
 

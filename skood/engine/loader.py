@@ -1,12 +1,15 @@
-"""In-memory paired batches: in-distribution rows, their labels, and outliers beside them."""
+"""Paired batches: in-distribution rows, their labels, and outliers beside them."""
 
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
 
-from .inputs import augmentation, join, rows, to_device, to_input
+from .inputs import augmentation, join, to_device, to_input
 from .selection import RandomSelection
+from .streaming import drawn_mixed, in_batches, is_large
 
 
 @dataclass
@@ -47,6 +50,9 @@ class PairedLoader:
         Whether to re-order the in-distribution rows at every pass.
     drop_last : bool, default=False
         Whether to leave out rows so that every batch has ``batch_size`` of them.
+    read_ahead : bool, default=True
+        Whether threads read rows that are not in memory, of X and, if it agrees, of the pool,
+        before they are due. The batches are the same.
 
     Attributes
     ----------
@@ -58,7 +64,7 @@ class PairedLoader:
 
     def __init__(
         self, X, y, pool, *, batch_size, outlier_ratio, rng, augment, dtype, device="cpu",
-        shuffle=True, drop_last=False,
+        shuffle=True, drop_last=False, read_ahead=True,
     ):
         if augment == "crop-flip" and X.ndim != 4:
             raise ValueError(
@@ -69,6 +75,7 @@ class PairedLoader:
         self.batch_size, self.outlier_ratio = batch_size, outlier_ratio
         self.rng, self.augment, self.dtype = rng, augmentation(augment), dtype
         self.device, self.shuffle, self.drop_last = device, shuffle, drop_last
+        self.read_ahead = read_ahead
         self.choose = RandomSelection(pool, rng)
         self.check = None
 
@@ -80,16 +87,28 @@ class PairedLoader:
         return min(-(-n // self.batch_size), most)
 
     def __iter__(self):
-        n = len(self.X)
-        order = self.rng.permutation(n) if self.shuffle else np.arange(n)
-        ends = np.cumsum(self._sizes())
-        outliers = self._outliers()
-        for index, index_out in zip(np.split(order[: ends[-1]], ends[:-1]), outliers, strict=True):
-            x = self._read(index, index_out)
-            if self.check is not None:
-                self.check(x[len(index) :])
-            x = to_input(to_device(x, self.device), self.dtype)
-            yield Pair(x, len(index)), to_device(self.y[index], self.device)
+        indices = self._indices()  # drawn first, as is all that a pass draws by `rng`
+        with ExitStack() as stack:  # threads end with the pass, and so does what is kept for it
+            x_in = stack.enter_context(closing(in_batches(self.X, indices, self.read_ahead)))
+            x_out = self._outliers(stack)
+            for index, *parts in zip(indices, x_in, x_out, strict=self.pool is not None):
+                x = self._joint(*parts)
+                if self.check is not None:
+                    self.check(x[len(index) :])
+                x = to_input(to_device(x, self.device), self.dtype)
+                yield Pair(x, len(index)), to_device(self.y[index], self.device)
+
+    def _indices(self):
+        """Return the in-distribution row numbers of each batch."""
+        n, sizes = len(self.X), self._sizes()
+        if not self.shuffle:
+            order = np.arange(n)
+        elif is_large(self.X):
+            order = drawn_mixed(self.X, n, sizes, self.rng)
+        else:
+            order = self.rng.permutation(n)
+        ends = np.cumsum(sizes)
+        return np.split(order[: ends[-1]], ends[:-1])
 
     def _sizes(self):
         """Return the in-distribution rows of each batch.
@@ -112,15 +131,19 @@ class PairedLoader:
         """Number of outliers in a pass."""
         return 0 if self.pool is None else sum(self.sizes_out)
 
-    def _outliers(self):
+    def _outliers(self, stack):
+        """Return an iterator of each batch's outliers, of None without a pool."""
         if self.pool is None:
-            return [None] * len(self)
-        return self.choose.batches(self.sizes_out)
+            return repeat(None)
+        sizes = self.sizes_out
+        n_again = self.choose.n_again(sizes)
+        if n_again:
+            stack.enter_context(self.pool.keeping(n_again))
+        candidates = in_batches(self.pool, self.choose.candidates(sizes), self.read_ahead)
+        return map(self.choose.kept, stack.enter_context(closing(candidates)), sizes)
 
-    def _read(self, index, index_out):
-        x = rows(self.X, index)
-        if index_out is not None:
-            x = join([x, self.pool.take(index_out)], self.dtype)
+    def _joint(self, x_in, x_out):
+        x = x_in if x_out is None else join([x_in, x_out], self.dtype)
         return x if self.augment is None else self._augmented(x)
 
     def _augmented(self, x):

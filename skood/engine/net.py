@@ -1,5 +1,7 @@
 """The training loop: skorch's, with a paired forward pass and the method's own loss."""
 
+from contextlib import closing
+
 import numpy as np
 import torch
 from skorch import NeuralNet
@@ -50,13 +52,20 @@ class _Net(NeuralNet):
         return self.loader
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run an epoch; elsewhere than on a CPU its losses are read at its end.
+        """Run an epoch, and end what reads ahead for it, whatever ends the epoch."""
+        if iterator is None:
+            return
+        with closing(iter(iterator)) as batches:
+            if _is_asynchronous(self.device):
+                self._run_unwaiting(batches, training, prefix, step_fn, **fit_params)
+            else:
+                super().run_single_epoch(batches, training, prefix, step_fn, **fit_params)
+
+    def _run_unwaiting(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run an epoch whose losses are read at its end.
 
         skorch reads each at once, and so waits for the device in every step.
         """
-        if iterator is None or not _is_asynchronous(self.device):
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            return
         losses, sizes = [], []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)

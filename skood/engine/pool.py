@@ -1,20 +1,18 @@
 """The auxiliary outliers: one or several sources that are read by row, never loaded whole."""
 
+from contextlib import contextmanager
+from functools import cached_property, partial
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .inputs import rows, to_input
+from .ahead import draws_globally
+from .decoded import Decoded, there_is_room
+from .inputs import is_mapped, rows, to_input
 
 _LONGEST_WINDOW = 1024  # rows: long enough to be read in one go, short enough to mix the sources
 _LEAST_WINDOWS = 64  # from as many places of the pool at least
-
-
-def draw(n_rows, n, rng):
-    """Draw ``n`` of ``n_rows`` row numbers without replacement; where they are too few, again."""
-    again, rest = divmod(n, n_rows)
-    passes = [rng.permutation(n_rows) for _ in range(again)]
-    return np.concatenate([*passes, rng.choice(n_rows, size=rest, replace=False)])
 
 
 def sample_of(item):
@@ -36,13 +34,16 @@ class OutlierPool:
         Called with each batch of items that is read from a Dataset.
     synthetic : bool, default=False
         Whether a detector drew them for itself.
+    read_ahead : bool, default=True
+        Whether a thread may read what comes next.
     """
 
-    def __init__(self, sources, dtype="float32", check=None, synthetic=False):
+    def __init__(self, sources, dtype="float32", check=None, synthetic=False, read_ahead=True):
         self.sources = tuple(sources)
         self.dtype = dtype
-        self.check, self.synthetic = check, synthetic
+        self.check, self.synthetic, self.read_ahead = check, synthetic, read_ahead
         self.starts = np.cumsum([0, *map(len, self.sources)])
+        self._decoded = {}
 
     def __len__(self):
         return int(self.starts[-1])
@@ -53,12 +54,51 @@ class OutlierPool:
     @property
     def shape(self):
         """Number of rows and the shape of a row."""
-        return (len(self), *self.take(np.array([0])).shape[1:])
+        return (len(self), *self._example.shape[1:])
 
     @property
     def ndim(self):
         """Number of dimensions, that of the rows included."""
         return len(self.shape)
+
+    @cached_property
+    def _example(self):
+        """One row, asked for once: to decode it may be dear."""
+        return self.take(np.array([0]))
+
+    @property
+    def row_bytes(self):
+        """Bytes of a row, as it is read."""
+        return self._example.nbytes
+
+    @property
+    def datasets(self):
+        """Those of the sources whose items are decoded, by their place among the sources."""
+        return {s: each for s, each in enumerate(self.sources) if isinstance(each, Dataset)}
+
+    @property
+    def is_streamed(self):
+        """Whether any of the rows are not in memory."""
+        return bool(self.datasets) or any(map(is_mapped, self.sources))
+
+    @cached_property
+    def reads_ahead(self):
+        """Whether a thread reads what comes next: not of items that draw from global generators."""
+        return self.is_streamed and self.read_ahead and not any(
+            draws_globally(partial(source.__getitem__, 0))
+            for source in self.datasets.values() if len(source)
+        )
+
+    @contextmanager
+    def keeping(self, n):
+        """Within the block, in which ``n`` different rows are read, decode no item twice."""
+        sizes = {s: (len(source), min(n, len(source))) for s, source in self.datasets.items()}
+        if sizes and there_is_room(sum(kept for _, kept in sizes.values()) * self.row_bytes):
+            self._decoded = {s: Decoded(*size) for s, size in sizes.items()}
+        try:
+            yield
+        finally:
+            self._decoded = {}
 
     def take(self, index):
         """Return the rows ``index`` as one tensor, in that order."""
@@ -76,6 +116,10 @@ class OutlierPool:
         source = self.sources[s]
         if not isinstance(source, Dataset):
             return rows(source, index)
+        decode = partial(self._decode, source)
+        return self._decoded[s].take(index, decode) if s in self._decoded else decode(index)
+
+    def _decode(self, source, index):
         batch = _read_items(source, index)
         if self.check is not None:
             self.check(batch)

@@ -1,7 +1,9 @@
 """Which outliers are trained on: drawn at random, or chosen by the network itself.
 
-What a loader asks of each is ``batches(sizes)``, the row numbers of each batch of a pass, and
-``record``, a dict of what there is to say of the last pass.
+What a loader asks of each: ``candidates(sizes)``, the row numbers that are read for each batch of a
+pass; ``kept(x_out, n)``, those of a batch's rows that are trained on; ``n_again(sizes)``, how many
+different rows are read in a pass in which some are read more than once, or 0; and ``record``, a
+dict of what there is to say of the last pass.
 """
 
 import time
@@ -9,37 +11,39 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from .inference import predict_features, predict_logits
 from .inputs import Selection
-from .pool import OutlierPool, draw
+from .pool import OutlierPool
+from .streaming import drawn
 
 _QUANTILES = (0, 0.25, 0.5, 0.75, 1)
 
 
-class _Whole:
-    """Base of those that choose a whole pass's outliers at its start: ``self(n)`` does so."""
-
-    def batches(self, sizes):
-        """Return the row numbers of each batch."""
-        return np.split(self(sum(sizes)), np.cumsum(sizes)[:-1])
-
-
 @dataclass
-class RandomSelection(_Whole):
+class RandomSelection:
     """Draws row numbers of the pool, none twice before all have come."""
 
     pool: OutlierPool
     rng: np.random.Generator
     record: dict = field(default_factory=dict)
 
-    def __call__(self, n):
-        """Return ``n`` row numbers."""
-        return draw(len(self.pool), n, self.rng)
+    def candidates(self, sizes):
+        """Return the row numbers of each batch."""
+        return drawn(self.pool, sizes, self.rng)
+
+    def kept(self, x_out, n):
+        """Return the rows as they are."""
+        return x_out
+
+    def n_again(self, sizes):
+        """Return the rows of the pool, where it has to be gone through more than once."""
+        return _n_again(self.pool, sum(sizes))
 
 
 @dataclass
-class MinedSelection(_Whole):
+class MinedSelection:
     """Scores candidates with the network as it is at that moment, and keeps some of them.
 
     Only row numbers and one confidence a candidate are held: the candidates themselves are read
@@ -75,8 +79,20 @@ class MinedSelection(_Whole):
     keeps_index: bool = False
     record: dict = field(default_factory=dict)
 
-    def __call__(self, n):
-        """Return ``n`` row numbers of the pool; if fewer are kept, all come equally often."""
+    def candidates(self, sizes):
+        """Return the row numbers of each batch; if fewer are kept, all come equally often."""
+        return drawn(self.pool, sizes, self.rng, self.mined())
+
+    def kept(self, x_out, n):
+        """Return the rows as they are: the network has chosen them before."""
+        return x_out
+
+    def n_again(self, sizes):
+        """Return the candidates, of which those that are kept are read again."""
+        return self.n_candidates
+
+    def mined(self):
+        """Return the row numbers of the candidates that are kept."""
         start = time.perf_counter()
         candidates = self.pool.windows(self.n_candidates, self.rng)
         rows = Selection(self.pool, candidates)
@@ -90,7 +106,7 @@ class MinedSelection(_Whole):
         }
         if self.keeps_index:
             self.record["kept_index"] = candidates[kept]
-        return candidates[kept][draw(self.n_kept, n, self.rng)]
+        return candidates[kept]
 
 
 @dataclass
@@ -126,22 +142,31 @@ class BatchSelection:
     rng: np.random.Generator
     record: dict = field(default_factory=dict)
 
-    def batches(self, sizes):
-        """Yield the row numbers of each batch, chosen when the batch is due."""
-        n_candidates = [round(self.ratio * size) for size in sizes]
-        drawn = draw(len(self.pool), sum(n_candidates), self.rng)
+    def candidates(self, sizes):
+        """Return the row numbers of the candidates of each batch."""
         self.record = {"selection_dur": 0.0}
-        for candidates, n in zip(np.split(drawn, np.cumsum(n_candidates)[:-1]), sizes, strict=True):
-            start = time.perf_counter()
-            kept = candidates[self._select(candidates, n)]
-            self.record["selection_dur"] += time.perf_counter() - start
-            yield kept
+        return drawn(self.pool, self._n_candidates(sizes), self.rng)
 
-    def _select(self, candidates, n):
+    def kept(self, x_out, n):
+        """Return ``n`` of the candidates, chosen by the network as it is when the batch is due."""
+        start = time.perf_counter()
         logits, features = predict_features(
-            self.module, Selection(self.pool, candidates), self.dtype, self.precision
+            self.module, x_out.numpy(), self.dtype, self.precision
         )
-        return self.select(self.score(logits), features, n)
+        kept = self.select(self.score(logits), features, n)
+        self.record["selection_dur"] += time.perf_counter() - start
+        return x_out[torch.from_numpy(kept)]
+
+    def n_again(self, sizes):
+        """Return the rows of the pool, where it has to be gone through more than once."""
+        return _n_again(self.pool, sum(self._n_candidates(sizes)))
+
+    def _n_candidates(self, sizes):
+        return [round(self.ratio * size) for size in sizes]
+
+
+def _n_again(pool, n):
+    return len(pool) if n > len(pool) else 0
 
 
 def _quantiles(values):

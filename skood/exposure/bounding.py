@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import losses, scores
-from ..engine.inputs import rows
+from ..engine.inputs import Selection
 from ..training import sample_rows
 from .base import BaseExposureDetector
 
@@ -44,8 +44,8 @@ class BaseBoundingDetector(BaseExposureDetector):
             )
 
     def _measure_margins(self, x_in, pool, rng):
-        x_out = pool.take(sample_rows(len(pool), _N_MEASURED, rng)).numpy()
-        x_in = rows(x_in, sample_rows(len(x_in), _N_MEASURED, rng)).numpy()
+        x_out = Selection(pool, sample_rows(len(pool), _N_MEASURED, rng))
+        x_in = Selection(x_in, sample_rows(len(x_in), _N_MEASURED, rng))
         e_in, e_out = (
             -float(np.mean(scores.energy(self._predict_logits(x))))
             for x in (x_in, x_out)

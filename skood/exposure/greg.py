@@ -89,7 +89,7 @@ class GRegDetector(BaseBoundingDetector):
         Seeds initialisation, batches, outliers, dropout and augmentation.
     **kwargs : dict
         ``module__*``, ``optimizer__*``, ``callbacks__*`` and ``iterator_train__*`` (``shuffle``,
-        ``drop_last``), as in skorch.
+        ``drop_last``, ``read_ahead``), as in skorch.
 
     Attributes
     ----------

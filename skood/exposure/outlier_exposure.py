@@ -63,7 +63,7 @@ class OutlierExposureDetector(BaseFlatteningDetector):
         Seeds initialisation, batches, outliers, dropout and augmentation.
     **kwargs : dict
         ``module__*``, ``optimizer__*``, ``callbacks__*`` and ``iterator_train__*`` (``shuffle``,
-        ``drop_last``), as in skorch.
+        ``drop_last``, ``read_ahead``), as in skorch.
 
     Attributes
     ----------

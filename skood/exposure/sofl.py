@@ -68,7 +68,7 @@ class SOFLDetector(BaseExposureDetector):
         Seeds initialisation, batches, outliers, pseudo-labels, dropout and augmentation.
     **kwargs : dict
         ``module__*``, ``optimizer__*``, ``callbacks__*`` and ``iterator_train__*`` (``shuffle``,
-        ``drop_last``), as in skorch.
+        ``drop_last``, ``read_ahead``), as in skorch.
 
     Attributes
     ----------

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import scores
+from ..engine.inputs import Selection
 from ..training import sample_rows
 from .base import BaseExposureDetector
 from .constraining import ConstrainedLoss, Multipliers
@@ -98,7 +99,7 @@ class WOODSDetector(BaseExposureDetector):
         Seeds initialisation, batches, outliers, dropout and augmentation.
     **kwargs : dict
         ``module__*``, ``optimizer__*``, ``callbacks__*`` and ``iterator_train__*`` (``shuffle``,
-        ``drop_last``), as in skorch.
+        ``drop_last``, ``read_ahead``), as in skorch.
 
     Attributes
     ----------
@@ -272,7 +273,7 @@ class WOODSDetector(BaseExposureDetector):
             logits_in, logits_held = (torch.from_numpy(z).to(self.device) for z in parts)
             return logits_in, y_in, logits_held
 
-        wild = data.pool.take(sample_rows(len(data.pool), _N_MEASURED, rng)).numpy()
+        wild = Selection(data.pool, sample_rows(len(data.pool), _N_MEASURED, rng))
         logits_in, _, logits_held = measured()
         counted, scores_in = (
             self._score(z.cpu().numpy())

@@ -106,7 +106,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         Seeds initialisation, masks, scores of weights, batches, dropout and augmentation.
     **kwargs : dict
         ``module__*``, ``optimizer__*``, ``callbacks__*`` and ``iterator_train__*`` (``shuffle``,
-        ``drop_last``), as in skorch.
+        ``drop_last``, ``read_ahead``), as in skorch.
 
     Attributes
     ----------
