@@ -11,7 +11,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
 from .engine.inputs import Selection
-from .engine.pool import OutlierPool, sample_of
+from .engine.pool import OutlierPool
 from .labels import is_in_distribution
 from .validation import check_kind, check_range, check_samples, check_shape
 
@@ -74,6 +74,9 @@ def read_training_data(detector, X, y, X_aux):
     check = partial(_check_items, detector)
     read_ahead = detector._options("iterator_train__").get("iterator_train__read_ahead", True)
     pool = OutlierPool(sources, detector.dtype, check, read_ahead=read_ahead) if sources else None
+    if pool is not None:
+        for row in pool.examples:  # of arrays known, but of a Dataset only now
+            check_shape(row.shape[1:], detector.input_shape_, "X_aux", is_array=False)
     return TrainingData(X, y_in, classes, pool)
 
 
@@ -116,7 +119,7 @@ def _read_outliers(detector, X_aux, X):
 
 def _read_source(detector, source, n_dims):
     if isinstance(source, Dataset):
-        return _read_dataset(detector, source)
+        return _read_dataset(source)
     if isinstance(source, list) and source and len(np.shape(source[0])) == n_dims:
         raise TypeError("X_aux is a list of arrays: pass a tuple of them.")
     if not isinstance(source, (list, SliceDataset)) and not hasattr(source, "shape"):
@@ -127,16 +130,12 @@ def _read_source(detector, source, n_dims):
     return check_samples(detector, source, name="X_aux", min_samples=0)
 
 
-def _read_dataset(detector, source):
+def _read_dataset(source):
     if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
         raise TypeError(
             "X_aux must be a map-style Dataset (with __len__ and __getitem__), "
             f"got {type(source).__name__}."
         )
-    if len(source):
-        sample = sample_of(source[0])
-        check_shape(sample.shape, detector.input_shape_, "X_aux", is_array=False)
-        _check_items(detector, sample[None])
     return source
 
 

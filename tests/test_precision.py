@@ -346,7 +346,7 @@ def test_mining_ranks_by_the_scores_in_it():
         rng=np.random.default_rng(0), keeps_index=True,
     )
     with products() as seen:
-        drawn = selection(100)
+        drawn = np.concatenate(selection.candidates([100]))
     assert seen == {(False, torch.bfloat16)}
     expected = informative(-abstention(predict_logits(net, X, "float32", "bf16")), 100, 0.1)
     np.testing.assert_array_equal(selection.record["kept_index"], expected)

@@ -41,17 +41,28 @@ def in_turn(read, parts, ahead):
         thread.shutdown(cancel_futures=True)
 
 
-def draws_globally(call):
-    """Whether a call draws from a global generator: Python's, NumPy's or torch's.
+def looked_at(call):
+    """Return what a call returns, and whether it drew from a global generator.
 
-    In a thread it would draw at a moment that differs from run to run.
+    In a thread it would draw at a moment that differs from run to run. The generators, Python's,
+    NumPy's and torch's, are put back: when one looks makes no difference.
     """
     before = _states()
-    call()
-    return before != _states()
+    result = call()
+    drew = any(map(_differ, before, _states()))
+    _set_states(*before)
+    return result, drew
 
 
 def _states():
-    name, *numbers = np.random.get_state()  # noqa: NPY002 - looked at, not drawn from
-    keys, *rest = numbers
-    return random.getstate(), (name, keys.tobytes(), *rest), torch.get_rng_state().tolist()
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _set_states(of_python, of_numpy, of_torch):
+    random.setstate(of_python)
+    np.random.set_state(of_numpy)  # noqa: NPY002
+    torch.set_rng_state(of_torch)
+
+
+def _differ(one, other):
+    return any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))

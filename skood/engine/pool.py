@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .ahead import draws_globally
+from .ahead import looked_at
 from .decoded import Decoded, there_is_room
 from .inputs import is_mapped, rows, to_input
 
@@ -54,22 +54,30 @@ class OutlierPool:
     @property
     def shape(self):
         """Number of rows and the shape of a row."""
-        return (len(self), *self._example.shape[1:])
+        return (len(self), *self.examples[0].shape[1:])
 
     @property
     def ndim(self):
         """Number of dimensions, that of the rows included."""
         return len(self.shape)
 
+    @property
+    def examples(self):
+        """The first row of each source that has any."""
+        return [row for row, _ in self._looked_at]
+
     @cached_property
-    def _example(self):
-        """One row, asked for once: to decode it may be dear."""
-        return self.take(np.array([0]))
+    def _looked_at(self):
+        """Those rows, and whether it took draws from global generators to read them."""
+        return [
+            looked_at(partial(self._read_anew, source, np.array([0])))
+            for source in self.sources if len(source)
+        ]
 
     @property
     def row_bytes(self):
         """Bytes of a row, as it is read."""
-        return self._example.nbytes
+        return max(row.nbytes for row in self.examples)
 
     @property
     def datasets(self):
@@ -81,13 +89,11 @@ class OutlierPool:
         """Whether any of the rows are not in memory."""
         return bool(self.datasets) or any(map(is_mapped, self.sources))
 
-    @cached_property
+    @property
     def reads_ahead(self):
         """Whether a thread reads what comes next: not of items that draw from global generators."""
-        return self.is_streamed and self.read_ahead and not any(
-            draws_globally(partial(source.__getitem__, 0))
-            for source in self.datasets.values() if len(source)
-        )
+        drawing = any(drew for _, drew in self._looked_at)
+        return self.is_streamed and self.read_ahead and not drawing
 
     @contextmanager
     def keeping(self, n):
@@ -113,13 +119,12 @@ class OutlierPool:
         return torch.cat(read)[torch.from_numpy(order)]
 
     def _read(self, s, index):
-        source = self.sources[s]
+        read = partial(self._read_anew, self.sources[s])
+        return self._decoded[s].take(index, read) if s in self._decoded else read(index)
+
+    def _read_anew(self, source, index):
         if not isinstance(source, Dataset):
             return rows(source, index)
-        decode = partial(self._decode, source)
-        return self._decoded[s].take(index, decode) if s in self._decoded else decode(index)
-
-    def _decode(self, source, index):
         batch = _read_items(source, index)
         if self.check is not None:
             self.check(batch)
