@@ -35,7 +35,7 @@ BATCH, REPEATS, DECODE_SECONDS = 128, 5, 0.001
 
 
 class Slow(Dataset):
-    """Items that take a millisecond, in which, as in a decoder of images, another thread can run."""
+    """Items that take a millisecond, in which, as in a decoder, another thread can run."""
 
     def __init__(self, X):
         self.X = X
@@ -154,11 +154,11 @@ memory (`posix_fadvise`); what a host of a virtual machine keeps of it stays.
 |---|---|---|---|---|
 {lines}
 
-- The file has {n_pool:,} x 3 x 32 x 32 8-bit images, 3.07 GB. Its batches alone: {n_read:,} of them,
+- The file has {n_pool:,} x 3 x 32 x 32 8-bit images, 3.07 GB. Its batches alone: {n_read:,} rows,
   in batches of {batch} rows in memory and twice as many outliers. An epoch of
   `OutlierExposureDetector` with `SmallResNet`: {n_train:,} images beside {n_out:,} outliers.
-- The Dataset has {n_items:,} items, each of which sleeps for {ms:g} ms, as a decoder that lets go of
-  Python's lock. The best that one thread can read is {best:,.0f} a second.
+- The Dataset has {n_items:,} items, each of which sleeps for {ms:g} ms, as a decoder does that lets
+  go of Python's lock. The best that one thread can read is {best:,.0f} a second.
 """
 
 

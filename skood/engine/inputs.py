@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from .mapped import announce, mapping_of
+
 TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64}
 
 
@@ -12,6 +14,8 @@ def rows(X, index):
 
     ``X`` may be a read-only array or a memmap: only the rows asked for are read.
     """
+    if not isinstance(index, slice):  # of one, the system sees what comes next
+        announce(*_origin(X, index))
     picked = X[index]
     # An array of row numbers has copied already; a slice has not.
     return torch.from_numpy(np.array(picked) if isinstance(index, slice) else np.asarray(picked))
@@ -19,11 +23,14 @@ def rows(X, index):
 
 def is_mapped(X):
     """Whether an array, or what a ``Selection`` selects from, lies in a mapped file."""
+    return mapping_of(_origin(X, None)[0]) is not None
+
+
+def _origin(X, index):
+    """Return the array that a ``Selection`` selects from, and which of its rows are meant."""
     while isinstance(X, Selection):
-        X = X.X
-    while isinstance(X, np.ndarray) and not isinstance(X, np.memmap):
-        X = X.base
-    return isinstance(X, np.memmap)
+        X, index = X.X, X.index if index is None else X.index[index]
+    return X, index
 
 
 class Selection:
