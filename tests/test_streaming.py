@@ -1,5 +1,6 @@
 """Rows that are not in memory: their order, reading ahead, and items decoded once an epoch."""
 
+import mmap
 import random
 import threading
 import traceback
@@ -23,7 +24,7 @@ from skood import (
 from skood.engine import decoded, pool, streaming
 from skood.engine.ahead import THREAD_NAME, in_turn, looked_at
 from skood.engine.decoded import Decoded, there_is_room
-from skood.engine.inputs import Selection, is_mapped
+from skood.engine.inputs import Selection, is_mapped, rows
 from skood.engine.loader import PairedLoader
 from skood.engine.order import mixed
 from skood.engine.pool import OutlierPool
@@ -228,6 +229,47 @@ def test_views_and_selections_of_a_mapped_file_are_mapped(tmp_path):
         assert not is_mapped(array)
 
 
+class Told(mmap.mmap):
+    """A mapping that remembers which bytes it was told to read."""
+
+    def madvise(self, option, start, length):
+        super().madvise(option, start, length)
+        assert option == mmap.MADV_WILLNEED and start % mmap.PAGESIZE == 0
+        self.ranges = [*getattr(self, "ranges", []), (start, start + length)]
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be told")
+@pytest.mark.parametrize("through", ["array", "view", "selection", "images"])
+def test_the_system_is_told_which_stretches_are_read(tmp_path, through):
+    (tmp_path / "a").write_bytes(bytes(range(250)) * 4000)
+    with open(tmp_path / "a", "rb") as file:
+        mapping = Told(file.fileno(), 0, access=mmap.ACCESS_READ)
+    array = np.ndarray((900, 1000), np.uint8, buffer=mapping, offset=128)
+    index = np.array([3, 4, 5, 400, 899])
+    if through == "view":
+        array, index = array[2:].view(), index - 2
+    elif through == "selection":
+        array, index = Selection(array, np.array([3, 4, 5, 400, 899])), np.arange(5)
+    elif through == "images":
+        array = array.reshape(900, 10, 100)
+    expected = [(3, 6), (400, 401), (899, 900)]
+    picked = rows(array, index)
+    for (start, end), (first, last) in zip(mapping.ranges, expected, strict=True):
+        assert 0 <= 128 + 1000 * first - start < mmap.PAGESIZE and end == 128 + 1000 * last
+    assert_array_equal(picked.reshape(5, 1000)[0], np.arange(3128, 4128) % 250)
+
+
+@pytest.mark.parametrize("turn", [
+    lambda A: A.transpose(0, 2, 1), lambda A: A[::-1], lambda A: A[:, ::2], np.asfortranarray,
+])
+def test_rows_of_mapped_files_of_any_layout_are_read(tmp_path, turn):
+    A = np.arange(24_000.0).reshape(1000, 4, 6)
+    np.save(tmp_path / "a.npy", turn(A))
+    index = np.array([999, 3, 4, 4, 0])
+    for view in (np.load(tmp_path / "a.npy", mmap_mode="r"), turn(mapped(A, tmp_path / "b.npy"))):
+        assert_array_equal(rows(view, index), turn(A)[index])
+
+
 def _loader(X, A, seed=0, **options):
     options = {"augment": None, "dtype": "float32", "outlier_ratio": 2.0} | options
     return PairedLoader(
@@ -247,14 +289,14 @@ def test_batches_of_large_files_hold_each_row_once_with_its_label(
     loader = _loader(X, OutlierPool([A]), drop_last=drop_last)
     orders = []
     for _ in range(2):
-        rows, outliers = [], []
+        numbers, outliers = [], []
         for pair, y in loader:
             assert_array_equal(pair.x[: pair.n_in, 0], y)
-            rows += y.tolist()
+            numbers += y.tolist()
             outliers += pair.x[pair.n_in :, 0].tolist()
-        assert len(set(rows)) == len(rows) == (296 if drop_last else 301)
-        assert len(set(outliers)) == len(outliers) == 2 * len(rows)
-        orders.append(rows)
+        assert len(set(numbers)) == len(numbers) == (296 if drop_last else 301)
+        assert len(set(outliers)) == len(outliers) == 2 * len(numbers)
+        orders.append(numbers)
     assert orders[0] != orders[1] and orders[0] != sorted(orders[0])
 
 
