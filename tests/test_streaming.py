@@ -4,6 +4,7 @@ import mmap
 import random
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -446,6 +447,16 @@ def test_items_that_draw_from_a_global_generator_are_reproducible(name):
     first, second = (fitted(name, X, y, source) for source in sources)
     assert_array_equal(first.score_samples(X), second.score_samples(X))
     assert sources[0].threads == {threading.current_thread().name}
+
+
+def test_fits_in_threads_do_not_disturb_each_other():
+    X, y, A = table()
+    expected = fitted("OE", X, y, Counted(A)).score_samples(X)
+    with ThreadPoolExecutor(4) as threads:
+        fits = [threads.submit(fitted, "OE", X, y, Noisy(A) if i % 2 else Counted(A))
+                for i in range(12)]
+    for fit in fits[::2]:
+        assert_array_equal(fit.result().score_samples(X), expected)
 
 
 # ---- the end of a fit

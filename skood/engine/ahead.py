@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from .._locks import TORCH_RANDOM
+
 THREAD_NAME = "skood-read-ahead"
 
 
@@ -47,10 +49,11 @@ def looked_at(call):
     In a thread it would draw at a moment that differs from run to run. The generators, Python's,
     NumPy's and torch's, are put back: when one looks makes no difference.
     """
-    before = _states()
-    result = call()
-    drew = any(map(_differ, before, _states()))
-    _set_states(*before)
+    with TORCH_RANDOM:  # another thread's fit draws from torch's, too
+        before = _states()
+        result = call()
+        drew = any(map(_differ, before, _states()))
+        _set_states(*before)
     return result, drew
 
 

@@ -87,8 +87,9 @@ class PairedLoader:
         return min(-(-n // self.batch_size), most)
 
     def __iter__(self):
-        indices = self._indices()  # drawn first, as is all that a pass draws by `rng`
-        with ExitStack() as stack:  # threads end with the pass, and so does what is kept for it
+        # All that a pass draws by `rng` it draws before its first batch: no thread has a say in it.
+        indices = self._indices()
+        with ExitStack() as stack:  # by which threads end with the pass, and what is kept for it
             x_in = stack.enter_context(closing(in_batches(self.X, indices, self.read_ahead)))
             x_out = self._outliers(stack)
             for index, *parts in zip(indices, x_in, x_out, strict=self.pool is not None):

@@ -69,10 +69,11 @@ class OutlierPool:
     @cached_property
     def _looked_at(self):
         """Those rows, and whether it took draws from global generators to read them."""
-        return [
-            looked_at(partial(self._read_anew, source, np.array([0])))
-            for source in self.sources if len(source)
-        ]
+        return [self._look_at(source) for source in self.sources if len(source)]
+
+    def _look_at(self, source):
+        read = partial(self._read_anew, source, np.array([0]))
+        return looked_at(read) if isinstance(source, Dataset) else (read(), False)
 
     @property
     def row_bytes(self):
