@@ -4,6 +4,7 @@ import mmap
 import random
 import threading
 import traceback
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -431,6 +432,18 @@ def test_without_reading_ahead_everything_happens_in_one_thread():
     source = Counted(A)
     fitted("NTOM", X, y, source, iterator_train__read_ahead=False)
     assert source.threads == {threading.current_thread().name}
+
+
+def test_read_only_items_are_read_without_a_word():
+    A = table()[2]
+    A.flags.writeable = False
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert_array_equal(OutlierPool([Counted(A)]).take(np.array([3])), A[[3]])
+    finally:
+        torch.set_warn_always(False)
 
 
 class Noisy(Counted):

@@ -17,7 +17,10 @@ _LEAST_WINDOWS = 64  # from as many places of the pool at least
 
 def sample_of(item):
     """Return the input of a dataset item, which may be ``x`` or ``(x, anything)``, as a tensor."""
-    sample = torch.as_tensor(item[0] if isinstance(item, (tuple, list)) else item).detach()
+    sample = item[0] if isinstance(item, (tuple, list)) else item
+    if isinstance(sample, np.ndarray) and not sample.flags.writeable:
+        sample = sample.copy()  # torch warns of what is read-only, as pixels of PIL's images are
+    sample = torch.as_tensor(sample).detach()
     return sample.float() if sample.dtype == torch.bfloat16 else sample
 
 
