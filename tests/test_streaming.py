@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback, EarlyStopping
 from torch.utils.data import Dataset
@@ -241,6 +242,18 @@ class Told(mmap.mmap):
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be told")
+def is_mapped_in_a_worker(array):
+    return is_mapped(array), isinstance(array, np.memmap)
+
+
+def test_memory_that_joblib_shares_is_no_mapped_file():
+    array = np.zeros((2, 2**20), np.uint8)
+    (mapped, is_memmap), _ = Parallel(n_jobs=2, max_nbytes=1)(
+        delayed(is_mapped_in_a_worker)(each) for each in (array, array)
+    )
+    assert is_memmap and not mapped
+
+
 @pytest.mark.parametrize("through", ["array", "view", "selection", "images"])
 def test_the_system_is_told_which_stretches_are_read(tmp_path, through):
     (tmp_path / "a").write_bytes(bytes(range(250)) * 4000)

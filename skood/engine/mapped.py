@@ -4,12 +4,19 @@ import mmap
 
 import numpy as np
 
+_FOLDER_OF_JOBLIB = "joblib_memmapping_folder"
 _CAN_TELL = hasattr(mmap, "MADV_WILLNEED")  # not on Windows
 
 
 def mapping_of(array):
-    """Return the mapped file in which an array lies, or None."""
+    """Return the mapped file in which an array lies, or None.
+
+    Memory that joblib shares among its processes is a mapped file, too, and not one of the user's:
+    the same rows are to be the same fit in each.
+    """
     while isinstance(array, np.ndarray):
+        if _FOLDER_OF_JOBLIB in str(getattr(array, "filename", "")):
+            return None
         array = array.base
     return array if isinstance(array, mmap.mmap) else None
 
