@@ -12,13 +12,15 @@ from torch.nn import functional as F
 
 from .arguments import read_training_data
 from .base import BaseDetector
-from .engine.build import build_module, check_device, check_options
+from .engine.build import build_module, check_options
 from .engine.checkpoint import open_checkpoint
+from .engine.facts import facts_of
 from .engine.inputs import rows, to_input
 from .engine.loader import PairedLoader
 from .engine.net import OPTIMIZERS, train
 from .engine.pool import OutlierPool
 from .engine.precision import check_precision
+from .engine.processes import open_processes
 from .engine.randomness import draw_seed, seeded
 from .outliers.like import synthetic_like
 from .validation import warn_about_far_outliers, warn_about_scales
@@ -80,7 +82,7 @@ class BaseTrainedDetector(BaseDetector):
     # ---- the fit
 
     def _fit(self, X, y, X_aux, resume):
-        check_device(self.device)
+        processes = open_processes(self.device)
         check_precision(self.precision, self.dtype)
         data = read_training_data(self, X, y, X_aux)
         if not isinstance(self.module, nn.Module):
@@ -90,22 +92,24 @@ class BaseTrainedDetector(BaseDetector):
             warn_about_far_outliers(data.x_in, data.pool, names)
         self.classes_ = data.classes
         # Outside any autocast of the caller's: `precision` alone says how to compute.
-        plainly = torch.autocast(torch.device(self.device).type, enabled=False)
-        kept = open_checkpoint(self, data, draw_seed(self.random_state), resume)
-        with plainly, kept.telling_what_is_kept(), seeded(kept.seed, self.device) as rng:
-            self._kept = kept
+        plainly = torch.autocast(torch.device(processes.device).type, enabled=False)
+        kept = open_checkpoint(self, data, draw_seed(self.random_state), resume, processes)
+        if processes.count > 1:  # and none writes before all have read
+            processes.check_alike(facts_of(self, data) | {"epochs kept": kept.n_epochs})
+        with plainly, kept.telling_what_is_kept(), seeded(kept.seed, processes.device) as rng:
+            self._kept, self._processes = kept, processes
             if data.pool is None and self._needs_outliers():
                 data.pool = self._synthetic_pool(data.x_in, rng)
             self._read_range(data.x_in, data.pool)
             data.held_out = self._hold_out(data, rng)
-            self.module_ = self._build(data.x_in).to(self.device)
+            self.module_ = self._build(data.x_in).to(processes.device)
             loader = self._loader(data, data.pool, rng)
             if loader.n_out and self.max_epochs > 0:
                 # Now, not after the pretraining, one is told of a pool that is too small.
                 loader.choose = self._selection(loader)
             self.history_ = self._pretrain(data, rng)
             self.history_ += self._tune(loader, data, rng)
-        del self._kept
+        del self._kept, self._processes
         self.n_iter_ = len(self.history_)
         self._check_trained()
         self.module_.eval().requires_grad_(False).zero_grad(set_to_none=True)
@@ -138,10 +142,10 @@ class BaseTrainedDetector(BaseDetector):
         )
 
     def _new_module(self):
-        check_device(self.device)
+        device = open_processes(self.device).device
         with seeded(0):  # so that the caller's generator is left alone
             module = self._build(np.zeros((_N_EXAMPLE, *self.input_shape_), self.dtype))
-        return module.to(self.device)
+        return module.to(device)
 
     def _pretrain(self, data, rng):
         """Train the classifier alone, which most methods assume has been done."""
@@ -167,19 +171,21 @@ class BaseTrainedDetector(BaseDetector):
             x_in, y_in, pool,
             batch_size=automatic if self.batch_size == "auto" else self.batch_size,
             outlier_ratio=self.outlier_ratio, rng=rng, augment=self.augment, dtype=self.dtype,
-            device=self.device, **options,
+            device=self._processes.device, **options,
         )
 
     def _train(
         self, loader, loss, phase, max_epochs, perturb=None, penalty=None, watch=()
     ):
+        if max_epochs == 0:
+            return []
         kept = self._kept.next_phase()
         self.__dict__ |= kept.measured(_numbers(self))
         return train(
             self.module_, loader, loss, perturb=perturb, penalty=penalty, watch=watch,
             precision=self.precision, compile=self.compile, phase=phase, max_epochs=max_epochs,
             lr=self.lr, optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
-            device=self.device, verbose=self.verbose,
+            processes=self._processes, verbose=self.verbose,
             options=self._options("optimizer__", "callbacks__"), kept=kept,
         )
 

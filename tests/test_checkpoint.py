@@ -199,6 +199,19 @@ def test_a_fit_that_is_complete_is_not_repeated(table, tmp_path):
     assert_same_fit(second, first, X)
 
 
+@pytest.mark.parametrize("at", [2, 3])
+def test_no_epoch_that_is_kept_is_run_again(table, tmp_path, at):
+    X, y, A = table
+    detector = OutlierExposureDetector(
+        callbacks=[Stopping(), Counting()], checkpoint=tmp_path / "fit", **FAST
+    )
+    said = stopped(detector, at, X, y, X_aux=A)
+    assert f"{at - 1} epochs are kept" in said
+    Counting.n_epochs = 0
+    detector.fit(X, y, X_aux=A, resume=True)
+    assert Counting.n_epochs == 3 - (at - 1)
+
+
 def test_without_a_seed_the_fit_goes_on_with_the_one_it_had(table, tmp_path):
     X, _, A = table
     detector = UnleashingMaskDetector(  # it draws its outliers itself, and holds no labels

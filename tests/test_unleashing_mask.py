@@ -13,6 +13,7 @@ from skood.engine.checkpoint import NoCheckpoint
 from skood.engine.inference import predict_logits
 from skood.engine.loader import PairedLoader
 from skood.engine.net import train
+from skood.engine.processes import Alone
 from skood.losses import flooding
 from skood.nn import DenseNet
 from skood.retuning.masks import (
@@ -135,7 +136,7 @@ def train_on(net, X, y, loss, **options):
     defaults = {"max_epochs": 3, "lr": 0.1, "precision": "float32"}
     return train(
         net, loader, loss, perturb=None, penalty=None, phase="retune", optimizer="sgd",
-        schedule="cosine", watch=[], callbacks=None, device="cpu", verbose=0, options={},
+        schedule="cosine", watch=[], callbacks=None, processes=Alone(), verbose=0, options={},
         compile=False, kept=NoCheckpoint(0).next_phase(), **(defaults | options),
     )
 

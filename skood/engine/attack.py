@@ -9,6 +9,7 @@ from torch import nn
 from ..attacks import ascend, random_start
 from .inference import rows_per_gradient
 from .precision import forward
+from .processes import Alone
 
 
 @contextmanager
@@ -48,6 +49,8 @@ class Attack:
         Of the forward and backward passes; the perturbation itself is exact.
     run : callable or None
         Computes as the module does, the module compiled for one. None: the module itself.
+    processes : Alone or Together
+        Those that share the samples.
     """
 
     module: nn.Module
@@ -59,6 +62,7 @@ class Attack:
     start_grid: float | None
     precision: str = "float32"
     run: callable = None
+    processes: Alone = field(default_factory=Alone)
     _n_rows: int | None = field(default=None, init=False)
 
     def __post_init__(self):
@@ -72,9 +76,13 @@ class Attack:
         with held_still(self.module):
             # In parts whose activations stay in cache. The first batch, a typical one, says how.
             self._n_rows = self._n_rows or rows_per_gradient(self.module, x, self.precision)
-            n_parts = -(-len(x) // self._n_rows)
-            parts = zip(x.tensor_split(n_parts), start.tensor_split(n_parts), strict=True)
-            return torch.cat([self._climb(*part) for part in parts])
+            moved, = self.processes.shared(lambda own: (self._moved(x[own], start[own]),), len(x))
+            return moved
+
+    def _moved(self, x, start):
+        n_parts = -(-len(x) // self._n_rows)
+        parts = zip(x.tensor_split(n_parts), start.tensor_split(n_parts), strict=True)
+        return torch.cat([self._climb(*part) for part in parts])
 
     def _climb(self, x, start):
         def objective(x):

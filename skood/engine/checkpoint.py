@@ -23,7 +23,7 @@ _UNREADABLE = (
 )
 
 
-def open_checkpoint(detector, data, seed, resume):
+def open_checkpoint(detector, data, seed, resume, processes):
     """Return the checkpoint that a detector's parameters name, for a fit on these data.
 
     Parameters
@@ -34,9 +34,13 @@ def open_checkpoint(detector, data, seed, resume):
         Of a fit that begins.
     resume : bool
         As in ``fit``.
+    processes : Alone or Together
+        Those that fit: the first writes, all go on.
     """
+    seed = processes.agreed(seed)
     if detector.checkpoint is not None:
-        return Checkpoint(detector.checkpoint, facts_of(detector, data), seed, resume)
+        facts = facts_of(detector, data)
+        return Checkpoint(detector.checkpoint, facts, seed, resume, writes=processes.index == 0)
     if resume:
         raise ValueError(
             "resume=True goes on from the file checkpoint, but checkpoint=None: give the path with "
@@ -47,6 +51,8 @@ def open_checkpoint(detector, data, seed, resume):
 
 class NoCheckpoint:
     """Stands for a checkpoint where none is wanted."""
+
+    n_epochs = 0
 
     def __init__(self, seed):
         self.seed = seed
@@ -98,6 +104,8 @@ class Checkpoint:
         Of the fit, if it begins.
     resume : bool
         Whether to go on from the file. Where there is none, the fit begins.
+    writes : bool, default=True
+        Whether this process is the one that writes.
 
     Attributes
     ----------
@@ -110,8 +118,8 @@ class Checkpoint:
         If the file cannot be read or is of another fit, or is there and not to be gone on from.
     """
 
-    def __init__(self, path, facts, seed, resume):
-        self.path, self.facts, self.seed = Path(path), facts, seed
+    def __init__(self, path, facts, seed, resume, writes=True):
+        self.path, self.facts, self.seed, self.writes = Path(path), facts, seed, writes
         self._phases, self._n_begun, self._stamp = [], 0, None
         _check_folder(self.path)
         if not self.path.exists():
@@ -124,6 +132,11 @@ class Checkpoint:
         kept = _read(self.path)
         _check_same(self.path, kept["facts"], facts)
         self.seed, self._phases, self._stamp = kept["seed"], kept["phases"], _stamp(self.path)
+
+    @property
+    def n_epochs(self):
+        """Number of epochs that are kept."""
+        return sum(len(phase["history"]) for phase in self._phases)
 
     def next_phase(self):
         """Return the phase that is due, with what is kept of it."""
@@ -143,9 +156,9 @@ class Checkpoint:
     def _what_is_kept(self):
         if not self._phases:
             return f"No epoch was finished: {self.path} is not written."
-        n_epochs = sum(len(phase["history"]) for phase in self._phases)
         return (
-            f"{n_epochs} epochs are kept in {self.path}: fit(..., resume=True) goes on from there."
+            f"{self.n_epochs} epochs are kept in {self.path}: fit(..., resume=True) goes on from "
+            "there."
         )
 
     def kept(self, index):
@@ -154,12 +167,16 @@ class Checkpoint:
 
     def keep(self, index, phase):
         """Write the file with this phase, begun or finished, in it."""
-        if _stamp(self.path) != self._stamp:
+        if self.writes and _stamp(self.path) != self._stamp:
             raise ValueError(
                 f"another fit writes checkpoint={str(self.path)!r}, too: give each a path of its "
                 "own. In a search over parameters leave the checkpoint out."
             )
         self._phases[index:] = [phase]
+        if self.writes:
+            self._write()
+
+    def _write(self):
         with replaced(self.path) as file:
             torch.save(
                 {"skood_checkpoint": _FORMAT, "version": __version__, "facts": self.facts,

@@ -19,6 +19,7 @@ from .callbacks import (
     stopped_early,
 )
 from .precision import forward
+from .processes import SharedPasses
 
 # "sgd" is the optimizer of all the papers; "adamw" asks less of the learning rate.
 OPTIMIZERS = {
@@ -82,21 +83,31 @@ class _Net(NeuralNet):
         batch = x.x
         if self.perturb is not None:
             batch = torch.cat([batch[: x.n_in], self.perturb(batch[x.n_in :])])
-        run = self.module_ if self.run is None else self.run
         # One forward of cat(ID, outliers): separate ones would give BatchNorm two populations.
         if self.penalty is None:
-            logits = forward(run, batch, self.precision)
+            logits = self._pass(batch, x.n_in)
         else:
             batch = batch.detach().requires_grad_()  # not the very tensor that augment returned
             with FusedBatchNorm(), sdpa_kernel(SDPBackend.MATH):  # the one attention that can
                 # A copy: some networks work in place, which autograd forbids on what it starts at.
-                logits = forward(run, batch.clone(), self.precision)
+                logits = self._pass(batch.clone(), x.n_in)
         return batch, logits[: x.n_in], logits[x.n_in :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         x, logits_in, logits_out = y_pred
         loss = self.criterion_(logits_in, y_true, logits_out)
-        return loss if self.penalty is None else loss + self.penalty(x, logits_in, logits_out)
+        return loss if self.penalty is None else loss + self._penalty_of(x, logits_in, logits_out)
+
+    def _pass(self, batch, n_in):
+        """Return the logits of a batch whose first ``n_in`` rows are in-distribution."""
+        return forward(self.module_ if self.run is None else self.run, batch, self.precision)
+
+    def _penalty_of(self, x, logits_in, logits_out):
+        return self.penalty(x, logits_in, logits_out)
+
+
+class _NetOfSeveral(SharedPasses, _Net):
+    """The same loop in each of several processes."""
 
 
 def _is_asynchronous(device):
@@ -105,7 +116,7 @@ def _is_asynchronous(device):
 
 def train(
     module, loader, loss, *, perturb, penalty, precision, compile, phase, max_epochs, lr, optimizer,
-    schedule, watch, callbacks, device, verbose, options, kept,
+    schedule, watch, callbacks, processes, verbose, options, kept,
 ):
     """Train ``module`` in place and return its history, one plain dict an epoch.
 
@@ -128,7 +139,9 @@ def train(
         What the history calls these epochs.
     watch : sequence of skorch callbacks
         The method's own.
-    max_epochs, lr, optimizer, schedule, callbacks, device, verbose
+    processes : Alone or Together
+        Those that train, and where.
+    max_epochs, lr, optimizer, schedule, callbacks, verbose
         As the detectors' parameters of these names.
     options : dict
         ``optimizer__*`` and ``callbacks__*``, handed to skorch.
@@ -140,28 +153,33 @@ def train(
     ValueError
         If the loss becomes NaN or infinite.
     """
-    if max_epochs == 0:
-        return []
-    history = kept.finished(module, loader.rng, device)
+    history = kept.finished(module, loader.rng, processes.device)
     if history is not None:
         return history
     optimizer, defaults = OPTIMIZERS.get(optimizer, (optimizer, {}))
     given = {k.removeprefix("optimizer__"): v for k, v in options.items() if k.startswith("opt")}
     check_options("optimizer", optimizer, given, n_positional=1)
-    own = [("progress", Progress(phase, max_epochs, verbose)), ("record", Record(loader)), *watch]
+    shown = verbose and processes.index == 0
+    own = [("progress", Progress(phase, max_epochs, shown)), ("record", Record(loader)), *watch]
     if schedule == "cosine":
         own.append(("schedule", cosine(max_epochs * len(loader))))
-    net = _Net(
+    kind, together = _Net, {}
+    if processes.count > 1:
+        processes.check_rows(len(loader.X) // len(loader))
+        processes.check_compile(compile)
+        kind, together = _NetOfSeveral, {"processes": processes}
+    net = kind(
         module, loader=loader, loss=loss, perturb=perturb, penalty=penalty,
         precision=precision, run=compiled(module, compile) if compile else None,
-        optimizer=optimizer, lr=lr, max_epochs=max_epochs, device=device, verbose=0,
+        optimizer=optimizer, lr=lr, max_epochs=max_epochs, device=str(processes.device), verbose=0,
         callbacks=own + copied(callbacks, options) + kept.callbacks(),
         **{f"optimizer__{name}": value for name, value in defaults.items()}
-        | WITHOUT_SKORCHS_TABLE | options,
+        | WITHOUT_SKORCHS_TABLE | options | together,
     )
     _run(net, options, kept)
     history = [_plain(row, phase) for row in net.history]
-    kept.finish(module, loader.rng, device, history)
+    processes.same_buffers(module)
+    kept.finish(module, loader.rng, processes.device, history)
     return history
 
 

@@ -24,6 +24,18 @@ def draw_seed(random_state):
 
 
 @contextmanager
+def set_aside(seed, device):
+    """Seed torch's generators, that of a CUDA device too, and put their states back after."""
+    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        for each in cuda:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
 def seeded(seed, device="cpu"):
     """Seed initialisation, shuffling and dropout for one fit; leave the global state untouched.
 
@@ -38,10 +50,5 @@ def seeded(seed, device="cpu"):
     rng : numpy.random.Generator
         For everything drawn with NumPy during the fit.
     """
-    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with TORCH_RANDOM, torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        for each in cuda:
-            with torch.cuda.device(each):
-                torch.cuda.manual_seed(seed)
+    with TORCH_RANDOM, set_aside(seed, device):
         yield np.random.default_rng(seed)

@@ -16,6 +16,7 @@ import torch
 from .inference import predict_features, predict_logits
 from .inputs import Selection
 from .pool import OutlierPool
+from .processes import Alone
 from .streaming import drawn
 
 _QUANTILES = (0, 0.25, 0.5, 0.75, 1)
@@ -63,6 +64,8 @@ class MinedSelection:
     rng : numpy.random.Generator
     keeps_index : bool
         Whether the record is to hold the numbers of the rows kept.
+    processes : Alone or Together
+        Those that share the candidates.
     record : dict
         What happened at the last call, for the history.
     """
@@ -77,6 +80,7 @@ class MinedSelection:
     precision: str
     rng: np.random.Generator
     keeps_index: bool = False
+    processes: Alone = field(default_factory=Alone)
     record: dict = field(default_factory=dict)
 
     def candidates(self, sizes):
@@ -95,8 +99,9 @@ class MinedSelection:
         """Return the row numbers of the candidates that are kept."""
         start = time.perf_counter()
         candidates = self.pool.windows(self.n_candidates, self.rng)
-        rows = Selection(self.pool, candidates)
-        logits = predict_logits(self.module, rows, self.dtype, self.precision)
+        logits, = self.processes.shared(
+            lambda own: (self._logits(candidates[own]),), len(candidates)
+        )
         confidence = self.confidence(logits)
         kept = self.select(confidence, self.n_kept)
         self.record = {
@@ -107,6 +112,10 @@ class MinedSelection:
         if self.keeps_index:
             self.record["kept_index"] = candidates[kept]
         return candidates[kept]
+
+    def _logits(self, candidates):
+        rows = Selection(self.pool, candidates)
+        return predict_logits(self.module, rows, self.dtype, self.precision)
 
 
 @dataclass
@@ -128,6 +137,8 @@ class BatchSelection:
     dtype : {"float32", "float64", "int64"}
     precision : {"float32", "bf16"}
     rng : numpy.random.Generator
+    processes : Alone or Together
+        Those that share the candidates.
     record : dict
         What happened in the last pass, for the history.
     """
@@ -140,6 +151,7 @@ class BatchSelection:
     dtype: str
     precision: str
     rng: np.random.Generator
+    processes: Alone = field(default_factory=Alone)
     record: dict = field(default_factory=dict)
 
     def candidates(self, sizes):
@@ -150,8 +162,8 @@ class BatchSelection:
     def kept(self, x_out, n):
         """Return ``n`` of the candidates, chosen by the network as it is when the batch is due."""
         start = time.perf_counter()
-        logits, features = predict_features(
-            self.module, x_out.numpy(), self.dtype, self.precision
+        logits, features = self.processes.shared(
+            lambda own: self._read(x_out[own].numpy()), len(x_out)
         )
         kept = self.select(self.score(logits), features, n)
         self.record["selection_dur"] += time.perf_counter() - start
@@ -163,6 +175,9 @@ class BatchSelection:
 
     def _n_candidates(self, sizes):
         return [round(self.ratio * size) for size in sizes]
+
+    def _read(self, candidates):
+        return predict_features(self.module, candidates, self.dtype, self.precision)
 
 
 def _n_again(pool, n):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .frozen import tensors_of
+from .processes import unwrapped
 
 _SIMPLE = (type(None), bool, int, float, complex, str)
 _MAPPINGS = (dict, OrderedDict, Counter)
@@ -94,7 +95,7 @@ def of_net(net):
     """
     rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
     return {
-        "module": of_module(net.module_),
+        "module": of_module(unwrapped(net.module_)),
         "criterion": of_module(net.criterion_),
         "optimizer": _named("optimizer", net.optimizer_.state_dict()),
         "callbacks": {name: _of_callback(name, each) for name, each in net.callbacks_},
@@ -105,7 +106,7 @@ def of_net(net):
 
 def to_net(net, kept):
     """Put the state into a net whose training has begun, and return the epochs that it has had."""
-    to_module(net.module_, kept["module"])
+    to_module(unwrapped(net.module_), kept["module"])
     to_module(net.criterion_, kept["criterion"])
     net.optimizer_.load_state_dict(rich(kept["optimizer"]))
     for name, callback in net.callbacks_:

@@ -123,6 +123,7 @@ def half_attacked(detector, objective):
         detector.module_, objective, detector.eps_, detector.step_size_, detector.n_steps, bounds,
         start_grid=_PIXEL * (bounds[1] - bounds[0]) if are_images else None,
         precision=detector.precision, run=compiled(detector.module_, detector.compile),
+        processes=detector._processes,
     )
 
     def perturb(x_out):

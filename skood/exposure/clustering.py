@@ -27,11 +27,13 @@ def clustered(detector, loader, score, select, ratio):
         Candidates for each outlier kept, where ``n_candidates`` is "auto".
     """
     few = loader.pool.take(np.arange(min(_N_TRIED, len(loader.pool))))
-    find_head(detector.module_, to_input(few, detector.dtype).to(detector.device))  # or it raises
+    few = to_input(few, detector.dtype).to(detector._processes.device)
+    find_head(detector.module_, few)  # or it raises
     return BatchSelection(
         detector.module_, loader.pool, score, select,
         ratio=_ratio(detector.n_candidates, max(loader.sizes_out), len(loader.pool), ratio),
         dtype=detector.dtype, precision=detector.precision, rng=loader.rng,
+        processes=detector._processes,
     )
 
 

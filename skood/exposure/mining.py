@@ -26,6 +26,7 @@ def mined(detector, loader):
         select=lambda confidence, n: informative(confidence, n, detector.quantile),
         n_candidates=n_candidates, n_kept=n_kept, dtype=detector.dtype,
         precision=detector.precision, rng=loader.rng, keeps_index=detector.record_kept,
+        processes=detector._processes,
     )
 
 

@@ -265,12 +265,12 @@ class WOODSDetector(BaseExposureDetector):
 
     def _problem(self, data, rng):
         _, y_in = data.trained_on()
-        y_in = torch.from_numpy(y_in).to(self.device)
+        y_in = torch.from_numpy(y_in).to(self._processes.device)
 
         def measured():
             logits = self._predict_logits(data.x_in)
             parts = np.delete(logits, data.held_out, axis=0), logits[data.held_out]
-            logits_in, logits_held = (torch.from_numpy(z).to(self.device) for z in parts)
+            logits_in, logits_held = (torch.from_numpy(z).to(self._processes.device) for z in parts)
             return logits_in, y_in, logits_held
 
         wild = Selection(data.pool, sample_rows(len(data.pool), _N_MEASURED, rng))
