@@ -178,7 +178,7 @@ class BaseTrainedDetector(BaseDetector):
         self, loader, loss, phase, max_epochs, perturb=None, penalty=None, watch=()
     ):
         if max_epochs == 0:
-            return []
+            return []  # no phase of a checkpoint either: those that there are have no gaps
         kept = self._kept.next_phase()
         self.__dict__ |= kept.measured(_numbers(self))
         return train(

@@ -120,6 +120,18 @@ def test_one_process_alone_fits_as_ever(alone):
     np.testing.assert_array_equal(scores, alone["oe"]["scores"])
 
 
+def test_a_launch_that_starts_one_process_of_several_is_told(monkeypatch):
+    pytest.importorskip("accelerate", reason="the extra 'distributed' is not installed")
+    x_in, y_in, x_out = accelerated.data()["rows"]
+    detector = OutlierExposureDetector(max_epochs=1, device="accelerate")
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # as `launch --cpu --num_processes 2` does
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.warns(UserWarning, match="one process alone.*torch.distributed.run") as told:
+        detector.fit(x_in, y_in, X_aux=(x_out,))
+    assert told[0].filename == __file__
+
+
 def test_a_missing_accelerate_is_named(monkeypatch):
     found = builtins.__import__
 

@@ -6,6 +6,9 @@ each process runs its rows, and what comes out is gathered. So every process com
 the joint batch, whatever its formula, and the gradient that they average is that loss's.
 """
 
+import os
+import warnings
+
 import numpy as np
 import torch
 from skorch.hf import AccelerateMixin
@@ -35,14 +38,27 @@ def open_processes(device):
     # The detector places the network, and its `precision` says how to compute.
     accelerator = Accelerator(device_placement=False, mixed_precision="no")
     if accelerator.num_processes == 1:
+        if _meant_for_several(os.environ):
+            warnings.warn(
+                "device='accelerate' finds one process alone: on CPUs `accelerate launch "
+                "--num_processes` starts no second one. Start them by torch: accelerate launch "
+                "--cpu -m torch.distributed.run --nproc_per_node 2 script.py.",
+                UserWarning, stacklevel=5,
+            )
         return Alone(accelerator.device)
     kind = accelerator.distributed_type.value
     if not kind.startswith("MULTI_"):
         raise ValueError(
-            f"device='accelerate' shares batches among processes that hold the whole network each, "
-            f"and was launched for {kind}: launch with --multi_gpu or --cpu."
+            "device='accelerate' shares batches among processes that hold the whole network each, "
+            f"but they were launched for {kind}: launch them with --multi_gpu, or --cpu."
         )
     return Together(accelerator)
+
+
+def _meant_for_several(environment):
+    """Whether Accelerate's launcher was asked for several processes and started one."""
+    on_cpu = environment.get("ACCELERATE_USE_CPU", "").lower() == "true"
+    return on_cpu and "MASTER_ADDR" in environment and "RANK" not in environment
 
 
 class Alone:

@@ -58,7 +58,8 @@ class EnergyExposureDetector(BaseBoundingDetector):
         Share of the training samples below the threshold ``offset_``, in (0, 0.5]. A network is
         surer of what it was trained on: of new samples of the same kind it refuses more.
     device : str, default="cpu"
-        Where to train and, until the detector is stored and loaded, to score.
+        Where to train and, until the detector is stored and loaded, to score. "accelerate" shares
+        the training among the processes that Hugging Face's Accelerate launched (docs/scale.md).
     random_state : int, RandomState or None, default=None
         Seeds initialisation, batches, outliers, dropout and augmentation.
     **kwargs : dict
