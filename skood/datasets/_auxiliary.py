@@ -51,12 +51,14 @@ def fetch_auxiliary(
     -------
     data : `~sklearn.utils.Bunch`
         X_aux : ndarray of shape (n, 3, size, size) or (n, 1, size, size), uint8
+            Crops of the pictures.
         source : ndarray of shape (n,), str
             The package each crop comes from.
         composition : dict
             For each package ``{"pictures": int, "crops": int}``: how many pictures gave crops.
             Report it beside every number measured with these outliers.
         DESCR : str
+            What the images are, and where they are from.
 
     Raises
     ------

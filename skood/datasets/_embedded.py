@@ -40,9 +40,12 @@ def load_digits_ood(*, random_state=0):
     data : `~sklearn.utils.Bunch`
         X_train : ndarray of shape (962, 1, 8, 8), uint8
             The 17 grey levels of the digits, spread over 0 to 255.
-        y_train : ndarray of shape (962,), int64, values 0 to 7
+        y_train : ndarray of shape (962,), int64
+            Classes, 0 to 7.
         X_test : ndarray of shape (481, 1, 8, 8), uint8
+            Further images of these classes.
         y_test : ndarray of shape (481,), int64
+            Their classes.
         X_aux : ndarray of shape (3801, 1, 8, 8), uint8
             Outliers to train against: patches of a photograph, and signs that are no Latin letter.
         X_val_ood : ndarray of shape (628, 1, 8, 8), uint8
@@ -51,7 +54,9 @@ def load_digits_ood(*, random_state=0):
             Test sets: "held_out_digits", "photograph", "letters", "noise". None shares a
             photograph, a typeface or a sign with ``X_aux`` and ``X_val_ood``.
         target_names : ndarray of shape (8,), str
+            The names of the classes.
         DESCR : str
+            What the images are, and where they are from.
 
     See Also
     --------

@@ -51,11 +51,14 @@ def fetch_ood(name, *, size=None, grayscale=None, data_home=None, download=True,
     -------
     data : `~sklearn.utils.Bunch`
         X_ood : ndarray of shape (n, 3, size, size) or (n, 1, size, size), uint8
+            The images.
         name : str
+            As given.
         composition : dict
             For each package ``{"pictures": int, "crops": int}``; for the drawn sets the pictures
             are the faces.
         DESCR : str
+            What the images are, and where they are from.
 
     Raises
     ------
