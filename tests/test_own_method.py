@@ -25,6 +25,9 @@ def test_it_is_short():
     assert len(method.splitlines()) < 60
 
 
-@parametrize_with_checks([EntropyExposureDetector(max_epochs=2, module__hidden=(8,), random_state=0)])
+FAST = {"max_epochs": 2, "module__hidden": (8,), "random_state": 0}
+
+
+@parametrize_with_checks([EntropyExposureDetector(**FAST)])
 def test_it_passes_the_checks_of_estimators(estimator, check):
     check(estimator)
