@@ -109,8 +109,8 @@ print(auroc.value.unstack().loc[sets].round(3))
 # What to make of it
 # ------------------
 # The forest is best at another grower and misses a single wrong measurement; the network and the
-# local outlier factor find both. ``compare`` also tests which differences are more than chance: with
-# so few wines only those between the network and the forest are.
+# local outlier factor find both. ``compare`` also tests which differences are more than chance:
+# with so few wines only those between the network and the forest are.
 
 against = result[(result.metric == "auroc") & (result.detector != "NTOM")]
 print(against[["ood_set", "detector", "difference", "p_adjusted"]].round(3).to_string(index=False))
