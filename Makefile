@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint notebooks clean
+.PHONY: quickstart test lint docs notebooks clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/plot_quickstart.py
@@ -13,6 +13,11 @@ test: $(VENV)/.installed
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
+
+# The book, docs/_build/html/index.html. Any warning fails it. GALLERY=0: without running the examples.
+GALLERY := 1
+docs: $(VENV)/.documented
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -D plot_gallery=$(GALLERY) docs docs/_build/html
 
 # Runs the notebooks and stores their results in them.
 notebooks: $(VENV)/.installed
@@ -26,5 +31,9 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,plot,datasets]"
 	touch $@
 
+$(VENV)/.documented: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build *.egg-info docs/_build docs/generated docs/gallery docs/evidence/records

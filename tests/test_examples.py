@@ -83,6 +83,26 @@ def posthoc(tmp_path_factory):
     return _run("posthoc", tmp_path_factory.mktemp("posthoc"), "--epochs", "3")
 
 
+@pytest.fixture(scope="module")
+def own_method(tmp_path_factory):
+    return _run("own_method", tmp_path_factory.mktemp("own_method"), "--epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def two_fpr95(tmp_path_factory):
+    return _run("two_fpr95", tmp_path_factory.mktemp("two_fpr95"))
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return _run("table", tmp_path_factory.mktemp("table"), "--epochs", "10")
+
+
+@pytest.fixture(scope="module")
+def overlap(tmp_path_factory):
+    return _run("overlap", tmp_path_factory.mktemp("overlap"), "--epochs", "1")
+
+
 def _printed_table(text):
     rows = (line.split() for line in text.splitlines())
     rows = [row for row in rows if len(row) == 9 and row[0] in (*SETS, "mean")]
@@ -132,11 +152,16 @@ def test_quickstart_saves_a_picture(quickstart):
     _check_picture(quickstart[1] / "quickstart.png")
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_picture_of_the_documentation_is_small(name):
-    picture = ROOT / "docs" / "images" / f"{name}.png"
+@pytest.mark.parametrize("picture", sorted(ROOT.glob("docs/images/*")), ids=lambda path: path.stem)
+def test_picture_of_the_documentation_is_small(picture):
     assert picture.read_bytes().startswith(PNG_SIGNATURE)
     assert picture.stat().st_size <= 250_000
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_runs_and_saves_a_picture(name, request):
+    _, output = request.getfixturevalue(name)
+    _check_picture(output / f"{name}.png")
 
 
 def _printed_robustness(text):
@@ -527,3 +552,22 @@ def test_posthoc_fits_a_terminal_and_says_where_its_files_are(posthoc):
 
 def test_posthoc_saves_a_picture(posthoc):
     _check_picture(posthoc[1] / "posthoc.png")
+
+
+def test_two_fpr95s_tell_opposite_stories(two_fpr95):
+    values = [float(value) for value in re.findall(r"FPR95 ([\d.]+)%", two_fpr95[0])]
+    as_id, as_ood, other_as_id, other_as_ood = values
+    assert as_id < other_as_id and as_ood > 5 * other_as_ood
+
+
+def test_table_says_what_each_detector_finds(table):
+    rows = dict(re.findall(r"^(the third grower|one measurement off) +([\d. ]+)$", table[0], re.M))
+    _, forest, factor = map(float, rows["the third grower"].split())
+    assert forest > factor  # as the example says
+    _, forest, factor = map(float, rows["one measurement off"].split())
+    assert forest < factor - 0.1
+
+
+def test_overlap_finds_what_was_planted(overlap):
+    found, mistaken = re.search(r"([\d.]+)% are found, .* ([\d.]+)% are taken", overlap[0]).groups()
+    assert float(found) == 100 and float(mistaken) < 0.1
