@@ -34,7 +34,6 @@ suppress_warnings = ["config.cache"]  # a function in a setting, which only make
 # Pages link to the records where they lie in the repository; here they are pages, too.
 _RECORDS = HERE / "evidence" / "records"
 _LINKS = {r"\]\((\.\./)?benchmarks/results/(\w+)\.md": r"](/evidence/records/\2.md",
-          r"\]\(\.\./README\.md#how-to-choose": "](/start.md",
           r"\]\(\.\./\.\./docs/": "](/"}
 
 
@@ -50,15 +49,17 @@ def follow_links(app, docname, source):
         source[0] = re.sub(pattern, place, source[0])
 
 
-def escape_stars(app, what, name, obj, options, lines):
-    """Let ``(n, *input_shape)`` be a shape in a docstring, and no emphasis."""
-    lines[:] = [re.sub(r"(?<![`*\w])\*(?=\w)", r"\\*", line) if "``" not in line
-                and not line.lstrip().startswith((">>>", "...")) else line for line in lines]
+def escape_shapes(app, what, name, obj, options, lines):
+    """Let ``(n, *input_shape)`` and ``(n_features_in_,)`` be shapes, neither emphasis nor links."""
+    for i, line in enumerate(lines):
+        if "``" not in line and not line.lstrip().startswith((">>>", "...")):
+            line = re.sub(r"(?<![`*\w])\*(?=\w)", r"\\*", line)
+            lines[i] = re.sub(r"(?<=\w)_(?=,\))", r"\\_", line)
 
 
 def setup(app):
     """Connect these."""
-    app.connect("autodoc-process-docstring", escape_stars, priority=900)
+    app.connect("autodoc-process-docstring", escape_shapes, priority=900)
     app.connect("builder-inited", copy_records)
     app.connect("source-read", follow_links)
 
