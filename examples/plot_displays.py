@@ -50,23 +50,17 @@ detector.fit(X_train, y_train, X_aux=(data.X_aux,))
 detector.offset_ = np.percentile(detector.score_samples(X_held), 5)
 
 # %%
-# What it does
-# ------------
-# Scores of this detector are probabilities, most of them near 1: on a logit axis they are told
-# apart. Each display takes axes of yours, or makes its own.
+# What it does, and where it is wrong
+# -----------------------------------
+# Each display takes axes of yours, or makes its own. Scores of this detector are probabilities, most
+# of them near 1: on a logit axis they are told apart. Below each image stands the digit it is taken
+# for, and how surely; grey are those that are decided rightly after all.
 
 fig = plt.figure(figsize=(13, 10.5), layout="constrained")
 top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.25])
 histograms, curves = top.subplots(1, 2, width_ratios=[1.25, 1])
 ScoreHistogramDisplay.from_detector(detector, data.X_test, data.ood, scale="logit", ax=histograms)
 roc = ROCDisplay.from_detector(detector, data.X_test, data.ood, ax=curves)
-
-# %%
-# Where it is wrong
-# -----------------
-# Below each image the digit it is taken for, and how surely. Grey are those that are decided
-# rightly after all.
-
 left, right = bottom.subfigures(1, 2, width_ratios=[1.5, 1])
 mistakes = SurestMistakesDisplay.from_detector(detector, data.X_test, data.ood, ax=left.subplots())
 table, training = right.subplots(2, 1)
