@@ -52,9 +52,9 @@ detector.offset_ = np.percentile(detector.score_samples(X_held), 5)
 # %%
 # What it does, and where it is wrong
 # -----------------------------------
-# Each display takes axes of yours, or makes its own. Scores of this detector are probabilities, most
-# of them near 1: on a logit axis they are told apart. Below each image stands the digit it is taken
-# for, and how surely; grey are those that are decided rightly after all.
+# Each display takes axes of yours, or makes its own. Scores of this detector are probabilities,
+# most of them near 1: on a logit axis they are told apart. Below each image stands the digit it is
+# taken for, and how surely; grey are those that are decided rightly after all.
 
 fig = plt.figure(figsize=(13, 10.5), layout="constrained")
 top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.25])
