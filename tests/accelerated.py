@@ -6,6 +6,7 @@ r"""Fits under ``accelerate launch``, or in one process, and writes what comes o
 
 import os
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from skood import (
     ATOMDetector,
     DOSDetector,
     GRegDetector,
+    MSPDetector,
     OutlierExposureDetector,
     UnleashingMaskDetector,
     WOODSDetector,
@@ -117,21 +119,29 @@ def run(**params):
     }
 
 
+def interruptible(device):
+    """Return a detector whose network draws numbers, and that ``Stop`` interrupts."""
+    parameters = FAST | {"max_epochs": 4, "device": device}
+    return OutlierExposureDetector(Dropping, **parameters, callbacks=[Stop()])
+
+
 def run_in_processes(folder, index):
     """Fit what has no equal in one process, or is refused there."""
     x_in, y_in, x_out = data()["rows"]
-    kinds = {"device": "accelerate", **FAST, "max_epochs": 4}
-    unseeded = OutlierExposureDetector(Dropping, **kinds | {"random_state": None})
-    whole = OutlierExposureDetector(Dropping, **kinds, callbacks=[Stop()])
+    whole = interruptible("accelerate")
+    unseeded = clone(whole).set_params(random_state=None)
     stopped = clone(whole).set_params(checkpoint=folder / "oe.checkpoint")
     interruption = raised(KeyboardInterrupt, stopped.fit, x_in, y_in, (x_out,))
+    if index == 0:
+        shutil.copy(stopped.checkpoint, folder / "interrupted.checkpoint")
     Stop.on = False
     resumed = {
         "unseeded": results_of(unseeded, x_in, y_in, x_out),
+        "reading": results_of(MSPDetector(clone(whole)), x_in, y_in, x_out),
         "whole": results_of(whole, x_in, y_in, x_out),
         "resumed": results_of(stopped, x_in, y_in, x_out, resume=True),
     }
-    few = OutlierExposureDetector(**kinds | {"batch_size": 1})
+    few = clone(whole).set_params(batch_size=1)
     return resumed | {
         "interruption": interruption,
         "unlike": raised(ValueError, whole.fit, x_in[index:], y_in[index:], (x_out,)),

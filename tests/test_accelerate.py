@@ -25,10 +25,14 @@ def alone():
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("accelerated")
+
+
+@pytest.fixture(scope="module")
+def together(folder):
     """What each of two processes has, of one launch for all tests."""
     pytest.importorskip("accelerate", reason="the extra 'distributed' is not installed")
-    folder = tmp_path_factory.mktemp("accelerated")
     # On CPUs Accelerate leaves it to MPI or torch to start the processes.
     command = "-m accelerate.commands.launch --cpu --num_processes 2 -m torch.distributed.run"
     own = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
@@ -50,7 +54,7 @@ def test_two_processes_learn_what_one_learns_of_the_joint_batch(name, alone, tog
         assert row["train_loss"] == pytest.approx(of_one["train_loss"], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", [*SEEDED, "unseeded", "whole", "resumed"])
+@pytest.mark.parametrize("name", [*SEEDED, "unseeded", "reading", "whole", "resumed"])
 def test_both_processes_hold_the_same_bits(name, together):
     first, second = (each[name] for each in together)
     assert first["weights"].keys() == second["weights"].keys()
@@ -94,6 +98,19 @@ def test_an_interrupted_fit_goes_on_in_all_processes(together):
         np.testing.assert_array_equal(each["resumed"]["scores"], each["whole"]["scores"])
         losses = [[r["train_loss"] for r in each[k]["history"]] for k in ("resumed", "whole")]
         assert losses[0] == losses[1]
+
+
+def test_a_fit_begun_in_two_processes_goes_on_in_one(folder, together, monkeypatch):
+    monkeypatch.setattr(accelerated.Stop, "on", False)
+    x_in, y_in, x_out = accelerated.data()["rows"]
+    detector = accelerated.interruptible("cpu")
+    detector.set_params(checkpoint=folder / "interrupted.checkpoint")
+    detector.fit(x_in, y_in, X_aux=(x_out,), resume=True)
+    losses, of_two = ([r["train_loss"] for r in history] for history in (
+        detector.history_, together[0]["whole"]["history"]
+    ))
+    assert losses[:3] == of_two[:3]
+    assert losses[3] != of_two[3]  # its dropout was drawn here
 
 
 def test_processes_with_other_data_are_told(together):

@@ -109,7 +109,8 @@ class Together(Alone):
         self.accelerator = accelerator
         self.index, self.count = accelerator.process_index, accelerator.num_processes
 
-    def agreed(self, value):  # noqa: D102, as the others that Alone has, too
+    def agreed(self, value):
+        """Return the value of the first process."""
         values = [value]
         distributed.broadcast_object_list(values, device=self.device)
         return values[0]
@@ -152,7 +153,8 @@ class Together(Alone):
         """Return the slice of n row numbers that is this process's."""
         return slice(n * self.index // self.count, n * (self.index + 1) // self.count)
 
-    def shared(self, compute, n):  # noqa: D102
+    def shared(self, compute, n):
+        """Compute this process's share of the rows, and return what all have computed."""
         if n < self.count:  # too few to share: everybody computes them
             return super().shared(compute, n)
         own = self.share(n)
@@ -163,7 +165,8 @@ class Together(Alone):
         joint = gathered(tensor, own, n)
         return joint.cpu().numpy() if isinstance(part, np.ndarray) else joint
 
-    def same_buffers(self, module):  # noqa: D102
+    def same_buffers(self, module):
+        """Give every process the buffers of the first."""
         for buffer in module.buffers():
             distributed.broadcast(buffer, 0)
 
