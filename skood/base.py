@@ -224,7 +224,8 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
         labels : ndarray of shape (n,)
             Members of ``classes_``.
         """
-        return self.classes_[self._logits(X)[:, : len(self.classes_)].argmax(axis=1)]
+        logits = self._logits(X)  # first: it says so where nothing is fitted
+        return self.classes_[logits[:, : len(self.classes_)].argmax(axis=1)]
 
     # ---- files
 

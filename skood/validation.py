@@ -107,8 +107,15 @@ def as_array(X, name="X"):
         )
     if torch.is_tensor(X):
         return _to_numpy(X)
-    # check_array would take the values of a list for floats: 8-bit images are to stay 8-bit.
-    return X if hasattr(X, "shape") and not isinstance(X, SliceDataset) else np.asarray(X)
+    if hasattr(X, "shape") and not isinstance(X, SliceDataset):
+        return X
+    try:  # check_array would take the values of a list for floats: 8-bit images are to stay 8-bit
+        return np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an array, or what makes one: rows of one shape. Got a "
+            f"{type(X).__name__} ({error})."
+        ) from error
 
 
 def check_kind(X, name, tokens):

@@ -187,6 +187,12 @@ def test_margins_given_are_used(table):
     assert (fitted.m_in_, fitted.m_out_) == (-9.5, 2)
 
 
+def test_margins_may_be_any_real_numbers(table):
+    X, y, A = table
+    fitted = EnergyExposureDetector(m_in=np.int64(-3), m_out=True, **FAST).fit(X, y, X_aux=(A,))
+    assert (fitted.m_in_, fitted.m_out_) == (-3.0, 1.0)
+
+
 def test_automatic_margins_are_the_mean_energies_of_the_pretrained_net(table):
     X, y, A = table
     A = np.zeros_like(A)  # what this net is unsure about

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from skorch.helper import SliceDataset
 from torch.utils.data import Dataset, TensorDataset
 
-from skood import EnergyExposureDetector, OutlierExposureDetector
+from skood import ConformalDetector, EnergyExposureDetector, OutlierExposureDetector
 from skood.engine.inputs import rows
 from skood.metrics import auroc
 
@@ -627,3 +628,18 @@ def test_items_of_a_dataset_are_not_told_to_index_it_as_an_array(images):
     items = TensorDataset(torch.from_numpy(A.transpose(0, 2, 3, 1).copy()))
     with pytest.raises(ValueError, match=r"shape of a training sample.*got \(8, 8, 3\)\.$"):
         detector().fit(X, y, X_aux=items)
+
+
+@pytest.mark.parametrize("output", ["score_samples", "predict", "predict_proba", "predict_class"])
+@pytest.mark.parametrize("detector", [
+    OutlierExposureDetector(), ConformalDetector(OutlierExposureDetector())
+])
+def test_what_is_not_fitted_says_so(detector, output):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(detector, output)(np.zeros((2, 3)))
+
+
+def test_rows_of_several_shapes_are_refused_by_name():
+    ragged = (np.zeros((4, 3)), np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="X must be an array, or what makes one.*Got a tuple"):
+        OutlierExposureDetector().fit(ragged)

@@ -35,6 +35,7 @@ class BaseBoundingDetector(BaseExposureDetector):
         self.m_in_, self.m_out_ = self.m_in, self.m_out
         if "auto" in (self.m_in, self.m_out):
             self._measure_margins(data.x_in, data.pool, rng)
+        self.m_in_, self.m_out_ = float(self.m_in_), float(self.m_out_)
         if not self.m_in_ < self.m_out_:
             raise ValueError(
                 f"m_in must be below m_out, as in-distribution energies are to be; got "
