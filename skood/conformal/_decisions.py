@@ -160,4 +160,5 @@ class CalibratedDecisions:
         labels : ndarray of shape (n,)
             Members of ``classes_``.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)  # first: it says so where nothing is fitted
+        return self.classes_[probabilities.argmax(axis=1)]
