@@ -2,12 +2,19 @@
 
 import difflib
 import inspect
+from functools import cache
 
 from sklearn.base import BaseEstimator
 
 
 def _pass_on(self, **kwargs):
     """Stand for the ``__init__`` that a class does not have."""
+
+
+@cache
+def _taken(init):
+    """Return what an ``__init__`` takes; searches and clones ask it thousands of times."""
+    return tuple(inspect.signature(init).parameters.values())
 
 
 class PrefixedParameters(BaseEstimator):
@@ -32,7 +39,7 @@ class PrefixedParameters(BaseEstimator):
         """Return the named parameters, with those that go to a parent through ``**kwargs``."""
         names = set()
         for each in cls.__mro__:
-            taken = inspect.signature(vars(each).get("__init__", _pass_on)).parameters.values()
+            taken = _taken(vars(each).get("__init__", _pass_on))
             names.update(p.name for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
             if not any(p.kind is p.VAR_KEYWORD for p in taken):
                 break
