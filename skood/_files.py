@@ -8,6 +8,7 @@ from pathlib import Path
 
 _ANY = 32 * "[0-9a-f]"  # the name of a part, and not the rest of another file's name
 
+
 @contextmanager
 def replaced(path):
     """Open a new file that takes the place of ``path`` when the block is left without an error.
@@ -25,11 +26,9 @@ def replaced(path):
     -----
     The bytes are on the disk before the name is theirs, and the name before the block is over: not
     even a power cut leaves a broken file. A process that is killed while it writes leaves a
-    ``.part``, which the next one to write ``path`` deletes.
+    ``.part``. Where ``path`` is a link, the file that it leads to is replaced.
     """
-    path = Path(path)
-    for left_behind in path.parent.glob(f".{glob.escape(path.name)}.{_ANY}.part"):
-        left_behind.unlink(missing_ok=True)
+    path = Path(path).resolve()
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with open(part, "wb") as file:
@@ -40,6 +39,13 @@ def replaced(path):
     finally:  # an interrupt too must not leave the part behind
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def clear_parts(path):
+    """Delete what killed processes have left of ``path``, which no other is writing now."""
+    path = Path(path).resolve()
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{_ANY}.part"):
+        part.unlink(missing_ok=True)
 
 
 def _sync_folder(folder):

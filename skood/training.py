@@ -96,24 +96,25 @@ class BaseTrainedDetector(BaseDetector):
         kept = open_checkpoint(self, data, draw_seed(self.random_state), resume, processes)
         if processes.count > 1:  # and none writes before all have read
             processes.check_alike(facts_of(self, data) | {"epochs kept": kept.n_epochs})
-        with plainly, kept.telling_what_is_kept(), seeded(kept.seed, processes.device) as rng:
-            self._kept, self._processes = kept, processes
-            if data.pool is None and self._needs_outliers():
-                data.pool = self._synthetic_pool(data.x_in, rng)
-            self._read_range(data.x_in, data.pool)
-            data.held_out = self._hold_out(data, rng)
-            self.module_ = self._build(data.x_in).to(processes.device)
-            loader = self._loader(data, data.pool, rng)
-            if loader.n_out and self.max_epochs > 0:
-                # Now, not after the pretraining, one is told of a pool that is too small.
-                loader.choose = self._selection(loader)
-            self.history_ = self._pretrain(data, rng)
-            self.history_ += self._tune(loader, data, rng)
-        del self._kept, self._processes
-        self.n_iter_ = len(self.history_)
-        self._check_trained()
-        self.module_.eval().requires_grad_(False).zero_grad(set_to_none=True)
-        self._set_offset(data.x_in)
+        with kept.telling_what_is_kept():
+            with plainly, seeded(kept.seed, processes.device) as rng:
+                self._kept, self._processes = kept, processes
+                if data.pool is None and self._needs_outliers():
+                    data.pool = self._synthetic_pool(data.x_in, rng)
+                self._read_range(data.x_in, data.pool)
+                data.held_out = self._hold_out(data, rng)
+                self.module_ = self._build(data.x_in).to(processes.device)
+                loader = self._loader(data, data.pool, rng)
+                if loader.n_out and self.max_epochs > 0:
+                    # Now, not after the pretraining, one is told of a pool that is too small.
+                    loader.choose = self._selection(loader)
+                self.history_ = self._pretrain(data, rng)
+                self.history_ += self._tune(loader, data, rng)
+            del self._kept, self._processes
+            self.n_iter_ = len(self.history_)
+            self._check_trained()
+            self.module_.eval().requires_grad_(False).zero_grad(set_to_none=True)
+            self._set_offset(data.x_in)
 
     def _check_trained(self):
         if not self.history_ and not isinstance(self.module, nn.Module):

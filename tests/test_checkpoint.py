@@ -1,5 +1,6 @@
 """Checkpoints: a fit that is stopped, by whatever, goes on as if nothing had been."""
 
+import io
 import multiprocessing
 import os
 import pickle
@@ -14,7 +15,14 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    LRScheduler,
+    Unfreezer,
+)
 from torch import nn
 
 from skood import (
@@ -24,7 +32,8 @@ from skood import (
     OutlierExposureDetector,
     UnleashingMaskDetector,
 )
-from skood.engine.checkpoint import _read
+from skood.engine.checkpoint import _DIGEST, _HEAD, _read
+from skood.engine.state import of_module, to_module
 
 from .instances import make_training
 
@@ -150,6 +159,20 @@ def test_dropout_augmentation_lazy_layers_and_state_outside_the_state_dict(tmp_p
     assert detector.module_.seen == whole.module_.seen > 0
 
 
+def test_state_outside_the_state_dict_goes_back_to_the_device_of_the_network():
+    module = Remembering((3, 8, 8), 2)
+    module(torch.zeros(2, 3, 8, 8))
+    module.layers[0].last = torch.ones(2)  # as layers keep features, which a new one has not yet
+    kept = of_module(module)
+    other = Remembering((3, 8, 8), 2)
+    other(torch.zeros(2, 3, 8, 8))
+    other.to("meta")  # stands for a GPU
+    with pytest.warns(UserWarning, match="no-op"):
+        to_module(other, kept)
+    assert other.scale.is_meta and other.layers[0].last.is_meta
+    assert not other.seen.is_meta  # which the network keeps on the CPU
+
+
 CALLBACKS = {
     "early stopping": lambda: [
         EarlyStopping("train_loss", patience=2, threshold=1e3, threshold_mode="abs")
@@ -159,6 +182,7 @@ CALLBACKS = {
     ],
     "milestones": lambda: [LRScheduler("MultiStepLR", milestones=[2, 3])],
     "a plateau": lambda: [LRScheduler("ReduceLROnPlateau", monitor="train_loss", patience=0)],
+    "weights that are frozen for a while": lambda: [Freezer("head*", at=1), Unfreezer("*", at=5)],
     "one cycle": lambda: [
         LRScheduler(
             torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=40, step_every="batch"
@@ -338,16 +362,25 @@ def test_a_write_that_fails_leaves_the_last_epoch_as_it_was(table, tmp_path, mon
     stopped(detector, 2, X, y, X_aux=A)
     before = (tmp_path / "fit").read_bytes()
 
-    def full(state, file):
-        file.write(b"half")
+    def full(descriptor):
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(torch, "save", full)
+        patched.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="no space"):
             detector.fit(X, y, X_aux=A, resume=True)
     assert (tmp_path / "fit").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["fit"]
+    detector.fit(X, y, X_aux=A, resume=True)
+
+
+def test_of_a_link_the_file_that_it_leads_to_is_written(table, tmp_path):
+    X, y, A = table
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "fit").symlink_to(tmp_path / "disk" / "fit")
+    detector = OutlierExposureDetector(checkpoint=tmp_path / "fit", **FAST)
+    detector.fit(X, y, X_aux=A)
+    assert (tmp_path / "fit").is_symlink() and (tmp_path / "disk" / "fit").is_file()
     detector.fit(X, y, X_aux=A, resume=True)
 
 
@@ -364,6 +397,39 @@ def test_an_interrupt_says_what_is_kept_and_leaves_the_detector(table, tmp_path)
     said = stopped(detector, 3, X, y, X_aux=A)
     assert "2 epochs are kept" in said and "resume=True" in said and str(tmp_path / "fit") in said
     assert not [attribute for attribute in vars(detector) if attribute.endswith("_")]
+
+
+def test_an_interrupt_while_the_file_is_written_counts_what_is_in_it(
+    table, tmp_path, monkeypatch
+):
+    X, y, A = table
+    detector = OutlierExposureDetector(checkpoint=tmp_path / "fit", **FAST)
+    save, n_saved = torch.save, []
+
+    def interrupted(*args):
+        n_saved.append(1)
+        if len(n_saved) == 3:
+            raise KeyboardInterrupt
+        save(*args)
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="2 epochs are kept"):
+        detector.set_params(pretrain_epochs=0).fit(X, y, X_aux=A)
+    assert [len(phase["history"]) for phase in _read(tmp_path / "fit")["phases"]] == [2]
+
+
+def test_an_interrupt_while_the_threshold_is_measured_says_what_is_kept(
+    table, tmp_path, monkeypatch
+):
+    X, y, A = table
+
+    def interrupted(self, X):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OutlierExposureDetector, "_set_offset", interrupted)
+    detector = OutlierExposureDetector(checkpoint=tmp_path / "fit", pretrain_epochs=0, **FAST)
+    with pytest.raises(KeyboardInterrupt, match="3 epochs are kept"):
+        detector.fit(X, y, X_aux=A)
 
 
 def test_an_interrupt_without_a_checkpoint_says_that_nothing_is_kept(table):
@@ -412,6 +478,35 @@ def test_another_fit_is_refused_by_its_parameters(table, begun, name):
     params, said = OTHER_PARAMS[name]
     with pytest.raises(ValueError, match=said):
         begun.set_params(**params).fit(X, y, X_aux=A, resume=True)
+
+
+def test_another_parameter_of_a_callback_is_refused(table, begun):
+    X, y, A = table
+    lists = [[Stopping(), LRScheduler("StepLR", step_size=1, gamma=g)] for g in (0.5, 0.1)]
+    begun.checkpoint.unlink()
+    begun.set_params(schedule="constant", callbacks=lists[0])
+    stopped(begun, 2, X, y, X_aux=A)
+    with pytest.raises(ValueError, match=r"callbacks was .*'gamma': 0\.5.*, now .*'gamma': 0\.1"):
+        clone(begun).set_params(callbacks=lists[1]).fit(X, y, X_aux=A, resume=True)
+    clone(begun).set_params(callbacks=lists[0]).fit(X, y, X_aux=A, resume=True)
+
+
+def labelled(input_shape, n_outputs, names=None):
+    return nn.Linear(input_shape[0], n_outputs)
+
+
+def test_arrays_of_text_among_the_parameters_tell_fits_apart(table, tmp_path):
+    X, y, A = table
+    params = {"checkpoint": tmp_path / "fit", "max_epochs": 1, "random_state": 0}
+    for kind in ("U1", object):
+        detector = OutlierExposureDetector(labelled, module__names=np.array(["a"], kind), **params)
+        detector.fit(X, y, X_aux=A)
+        clone(detector).fit(X, y, X_aux=A, resume=True)
+        with pytest.raises(ValueError, match=r"module__names was .*\['a'\], now .*\['b'\]"):
+            clone(detector).set_params(module__names=np.array(["b"], kind)).fit(
+                X, y, X_aux=A, resume=True
+            )
+        params["checkpoint"].unlink()
 
 
 OTHER_DATA = {
@@ -463,19 +558,33 @@ def spoil(path, how):
         path.write_bytes(b"")
     elif how == "text":
         path.write_text("lr: 0.1")
-    elif how == "a pickle":
-        path.write_bytes(pickle.dumps({"skood_checkpoint": 1}))
+    elif how == "a bit is flipped":  # in a weight, say
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
     elif how == "a pickle that runs code":
         path.write_bytes(pickle.dumps(RunsCode()))
-    elif how == "torch's, with code":
-        torch.save({"skood_checkpoint": 1, "facts": RunsCode()}, path)
+    elif how == "ours, with a pickle that runs code":
+        rewrite(path, pickle.dumps(RunsCode(), protocol=2))
+    elif how == "ours, with code":
+        rewrite(path, saved({"format": 1, "facts": RunsCode()}))
     elif how == "torch's, of something else":
         torch.save({"weights": torch.zeros(3)}, path)
 
 
+def saved(kept):
+    content = io.BytesIO()
+    torch.save(kept, content)
+    return content.getvalue()
+
+
+def rewrite(path, content):
+    """Write what a forger would, who knows how the checksum is made."""
+    path.write_bytes(_HEAD + _DIGEST(content).digest() + content)
+
+
 @pytest.mark.parametrize("how", [
-    "truncated", "empty", "text", "a pickle", "a pickle that runs code", "torch's, with code",
-    "torch's, of something else",
+    "truncated", "empty", "text", "a bit is flipped", "a pickle that runs code",
+    "ours, with a pickle that runs code", "ours, with code", "torch's, of something else",
 ])
 def test_a_file_that_is_no_checkpoint_is_refused_and_runs_nothing(
     table, begun, tmp_path, monkeypatch, how
@@ -490,8 +599,8 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_runs_nothing(
 
 def test_a_file_of_a_newer_format_is_refused(table, begun):
     X, y, A = table
-    kept = torch.load(begun.checkpoint, weights_only=True)
-    torch.save(kept | {"skood_checkpoint": 2, "version": "9.0"}, begun.checkpoint)
+    kept = _read(begun.checkpoint)
+    rewrite(begun.checkpoint, saved(kept | {"format": 2, "version": "9.0"}))
     with pytest.raises(ValueError, match="written by skood 9.0 in format 2"):
         begun.fit(X, y, X_aux=A, resume=True)
 
@@ -577,6 +686,21 @@ def test_state_that_cannot_be_kept_is_named(table, tmp_path):
     )
     with pytest.raises(TypeError, match="the callback 'Scheduling' there is an object of type"):
         detector.fit(X, y, X_aux=A)
+
+
+class Recording(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("an object", object())
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2])
+def test_a_record_that_cannot_be_kept_is_named(table, tmp_path, max_epochs):
+    X, y, A = table
+    detector = OutlierExposureDetector(
+        callbacks=[Recording()], checkpoint=tmp_path / "fit", **FAST | {"max_epochs": max_epochs}
+    )
+    with pytest.raises(TypeError, match="in the history there is an object of type object"):
+        detector.set_params(pretrain_epochs=0).fit(X, y, X_aux=A)
 
 
 def test_scoring_callbacks_are_kept(table, tmp_path):

@@ -4,6 +4,8 @@ A fit is a few trainings one after the other, its phases. What lies between them
 margins measured, is computed again from the same seed; the trainings go on from the file.
 """
 
+import hashlib
+import io
 import os
 import pickle
 from contextlib import contextmanager
@@ -12,15 +14,24 @@ from pathlib import Path
 import torch
 from skorch.callbacks import Callback
 
-from .._files import replaced
+from .._files import clear_parts, replaced
 from .._version import __version__
 from .facts import facts_of
-from .state import of_generators, of_module, of_net, plain, rich, to_generators, to_module, to_net
+from .state import (
+    of_generators,
+    of_history,
+    of_module,
+    of_net,
+    plain,
+    rich,
+    to_generators,
+    to_module,
+    to_net,
+)
 
 _FORMAT = 1
-_UNREADABLE = (
-    OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError
-)
+_HEAD = b"skood checkpoint\n"  # then the digest of the rest, which torch reads
+_DIGEST = hashlib.sha256
 
 
 def open_checkpoint(detector, data, seed, resume, processes):
@@ -172,17 +183,22 @@ class Checkpoint:
                 f"another fit writes checkpoint={str(self.path)!r}, too: give each a path of its "
                 "own. In a search over parameters leave the checkpoint out."
             )
-        self._phases[index:] = [phase]
+        phases = [*self._phases[:index], phase]
         if self.writes:
-            self._write()
+            self._write(phases)
+        self._phases = phases  # once it is true: who interrupts the writing is told of the others
 
-    def _write(self):
+    def _write(self, phases):
+        content = io.BytesIO()
+        torch.save(
+            {"format": _FORMAT, "version": __version__, "facts": self.facts, "seed": self.seed,
+             "phases": phases},
+            content,
+        )
+        clear_parts(self.path)  # no other fit writes this file
         with replaced(self.path) as file:
-            torch.save(
-                {"skood_checkpoint": _FORMAT, "version": __version__, "facts": self.facts,
-                 "seed": self.seed, "phases": self._phases},
-                file,
-            )
+            file.write(_HEAD + _DIGEST(content.getbuffer()).digest())
+            file.write(content.getbuffer())
         self._stamp = _stamp(self.path)
 
 
@@ -225,7 +241,8 @@ class _Phase:
         state = _cloned(of_module(module))
         generators = of_generators(rng, device)
         self._write(
-            {"module": state, "generators": generators, "history": plain(history)}, finished=True
+            {"module": state, "generators": generators, "history": of_history(history)},
+            finished=True,
         )
 
     def _write(self, state, finished):
@@ -253,9 +270,10 @@ def _cloned(value):
 def _check_folder(path):
     if path.is_dir():
         raise ValueError(f"checkpoint={str(path)!r} is a folder: give the path of a file.")
-    if not os.access(path.parent, os.W_OK):
+    folder = path.resolve().parent
+    if not os.access(folder, os.W_OK):
         raise ValueError(
-            f"checkpoint={str(path)!r} cannot be written: the folder {path.parent} is missing or "
+            f"checkpoint={str(path)!r} cannot be written: the folder {folder} is missing or "
             "read-only."
         )
 
@@ -272,19 +290,31 @@ def _stamp(path):
 def _read(path):
     try:
         # On the CPU, whatever device wrote it; without running code, whoever wrote it.
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        number = kept["skood_checkpoint"]
-    except _UNREADABLE as error:
+        kept = torch.load(io.BytesIO(_content(path)), map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"checkpoint={str(path)!r} is damaged or no checkpoint of skood ({error}). Delete it, "
             "or give another path."
         ) from error
-    if number != _FORMAT:
+    if kept["format"] != _FORMAT:
         raise ValueError(
-            f"checkpoint={str(path)!r} was written by skood {kept['version']} in format {number}; "
-            f"this is {__version__}, which reads format {_FORMAT}. Go on with that version."
+            f"checkpoint={str(path)!r} was written by skood {kept['version']} in format "
+            f"{kept['format']}; this is {__version__}, which reads format {_FORMAT}. Go on with "
+            "that version."
         )
     return kept
+
+
+def _content(path):
+    """Return what torch is to read, which is as it was written."""
+    whole = path.read_bytes()
+    begin = len(_HEAD) + _DIGEST().digest_size
+    digest, content = whole[len(_HEAD) : begin], whole[begin:]
+    if not whole.startswith(_HEAD):
+        raise ValueError("it does not begin as one")
+    if digest != _DIGEST(content).digest():
+        raise ValueError("it is not what was written: its checksum differs")
+    return content
 
 
 def _check_same(path, kept, facts):

@@ -6,11 +6,11 @@ from functools import partial
 from numbers import Number
 
 import numpy as np
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import Dataset
 
 from .frozen import freeze
-from .inputs import rows
 
 _FREE = {  # what moves no weight
     "checkpoint", "contamination", "device", "iterator_train__read_ahead", "verbose"
@@ -55,6 +55,9 @@ def described(value):
         return f"partial({described([value.func, value.args, value.keywords])})"
     if inspect.isroutine(value) or isinstance(value, type):
         return value.__qualname__
+    if isinstance(value, Callback):
+        parameters = {k: v for k, v in vars(value).items() if not k.endswith("_")}  # not learned
+        return type(value).__name__ + (described(parameters) if parameters else "")
     return type(value).__name__
 
 
@@ -66,7 +69,9 @@ def _sum(arrays):
 
 
 def _array(X):
-    some = rows(X, slice(None, None, max(1, len(X) // _N_ROWS))).numpy() if X.ndim else X
+    if X.dtype.kind not in "biufc":  # text, and objects whose bytes are addresses
+        return f"{X.dtype}{list(X.shape)} {described(X.tolist())}"
+    some = X[:: max(1, len(X) // _N_ROWS)] if X.ndim else X
     return f"{X.dtype}{list(X.shape)} {_sum([some])}"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .frozen import tensors_of
+from .inference import device_of
 from .processes import unwrapped
 
 _SIMPLE = (type(None), bool, int, float, complex, str)
@@ -53,17 +54,22 @@ def rich(value):
 
 def of_module(module):
     """Return the state of a module, what its ``state_dict`` leaves out included."""
-    state = _named(f"a {type(module).__name__}", dict(module.state_dict()))
+    state = _named(f"the state of a {type(module).__name__}", dict(module.state_dict()))
     rest = {name: plain(t) for name, t in tensors_of(module).items() if name not in state}
-    return {"state": state, "rest": rest}
+    learning = {name: weight.requires_grad for name, weight in module.named_parameters()}
+    return {"state": state, "rest": rest, "learning": learning}
 
 
 def to_module(module, kept):
     """Put the state back, into the same tensors: an optimizer may hold them already."""
     module.load_state_dict(rich(kept["state"]))
+    for name, learns in kept["learning"].items():  # which a callback may have changed
+        module.get_parameter(name).requires_grad_(learns)
+    present, place = tensors_of(module), device_of(module)
     for name, tensor in kept["rest"].items():
         prefix, _, attribute = name.rpartition(".")
-        setattr(module.get_submodule(prefix), attribute, tensor)
+        device = present[name].device if name in present else place
+        setattr(module.get_submodule(prefix), attribute, tensor.to(device))
 
 
 # ---- generators
@@ -89,19 +95,21 @@ def to_generators(kept, rng, device):
 
 
 def of_net(net):
-    """Return the state of a skorch net at the end of an epoch.
-
-    The history is kept without its batches: they are many, and what is read later are the epochs.
-    """
-    rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+    """Return the state of a skorch net at the end of an epoch."""
     return {
         "module": of_module(unwrapped(net.module_)),
         "criterion": of_module(net.criterion_),
-        "optimizer": _named("optimizer", net.optimizer_.state_dict()),
+        "optimizer": _named("the state of the optimizer", net.optimizer_.state_dict()),
         "callbacks": {name: _of_callback(name, each) for name, each in net.callbacks_},
-        "history": _named("history", rows),
+        "history": of_history(net.history),
         "generators": of_generators(net.loader.rng, net.device),
     }
+
+
+def of_history(history):
+    """Return the epochs without their batches, which are many and which nobody reads later."""
+    rows = [{k: v for k, v in row.items() if k != "batches"} for row in history]
+    return _named("the history", rows)
 
 
 def to_net(net, kept):
@@ -126,7 +134,9 @@ def _of_callback(name, callback):
         if not attribute.endswith("_") or isinstance(value, type):
             continue
         if hasattr(value, "state_dict"):
-            state[attribute] = _named(f"the callback {name!r}", value.state_dict())
+            state[attribute] = _named(
+                f"the state of the callback {name!r}", value.state_dict()
+            )
         elif _is_plain(value):
             state[attribute] = plain(value)
     return state
@@ -154,6 +164,6 @@ def _named(what, value):
         return plain(value)
     except TypeError as error:
         raise TypeError(
-            f"a checkpoint keeps numbers, text, arrays and tensors, but in the state of {what} "
+            f"a checkpoint keeps numbers, text, arrays and tensors, but in {what} "
             f"there is {error}. Leave that out, or train with checkpoint=None."
         ) from error
