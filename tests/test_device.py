@@ -16,8 +16,10 @@ from skood import (
     OutlierExposureDetector,
     SOFLDetector,
     UnleashingMaskDetector,
+    WOODSDetector,
 )
 from skood.engine import net
+from skood.engine.inputs import to_device
 
 FAST = {"max_epochs": 2, "module__hidden": (8,), "random_state": 0}
 COMPILED = {"backend": "aot_eager"}  # all of torch.compile but the code generation
@@ -70,7 +72,7 @@ def asynchronous(monkeypatch):
     "Detector",
     [
         OutlierExposureDetector, EnergyExposureDetector, NTOMDetector, ATOMDetector, ACETDetector,
-        SOFLDetector, UnleashingMaskDetector,
+        SOFLDetector, UnleashingMaskDetector, WOODSDetector,
     ],
 )
 def test_no_number_is_read_in_a_step(images, asynchronous, Detector):
@@ -79,6 +81,19 @@ def test_no_number_is_read_in_a_step(images, asynchronous, Detector):
     few = n_reads(Detector(batch_size=32, **params), images)
     many = n_reads(Detector(batch_size=4, **params), images)
     assert many == few
+
+
+def test_a_batch_goes_to_a_gpu_from_pinned_memory_and_nobody_waits(monkeypatch):
+    done, batch = [], torch.zeros(2, 3)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: done.append("pinned") or self)
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda self, *args, **how: done.append((*args, how)) or self
+    )
+    assert to_device(batch, "cuda:1") is batch
+    assert done == ["pinned", ("cuda:1", {"non_blocking": True})]
+    done.clear()
+    to_device(batch, "cpu")
+    assert done == [("cpu", {})]
 
 
 def test_losses_read_at_the_end_of_an_epoch_are_those_read_at_once(table, monkeypatch):

@@ -92,7 +92,8 @@ def _derivative(g, x, weight, mean, scale, eps):
 
 def _dot(v, g):
     """Return the sum of ``v * g`` in each channel, in one pass: that by the weight, g for x_hat."""
-    zero = torch.zeros(g.shape[1], dtype=torch.promote_types(g.dtype, torch.float32)).to(g.device)
+    # Made where g lies: to copy it there would be to wait for a GPU.
+    zero = g.new_zeros(g.shape[1], dtype=torch.promote_types(g.dtype, torch.float32))
     sums = [False, True, False]
     return _native_backward(v, g, zero, None, None, zero, zero + 1, True, 0.0, sums)[1]
 

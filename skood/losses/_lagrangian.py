@@ -1,5 +1,8 @@
 """Constraints within a loss: the augmented Lagrangian."""
 
+from numbers import Number
+
+import numpy as np
 import torch
 
 from ._checks import at_least_float32
@@ -56,17 +59,27 @@ def augmented_lagrangian(constraint, multiplier, penalty):
             f"constraint must be a floating point torch.Tensor, got {_name(constraint)}."
         )
     constraint = at_least_float32(constraint)
-    multiplier, penalty = (
-        torch.as_tensor(v, dtype=constraint.dtype, device=constraint.device)
-        for v in (multiplier, penalty)
-    )
-    if not (multiplier >= 0).all():
-        raise ValueError(f"multiplier must be at least 0, got {multiplier.min().item():g}.")
-    if not (penalty > 0).all():
-        raise ValueError(f"penalty must be above 0, got {penalty.min().item():g}.")
+    least = _least(multiplier), _least(penalty)
+    if not least[0] >= 0:
+        raise ValueError(f"multiplier must be at least 0, got {least[0]:g}.")
+    if not least[1] > 0:
+        raise ValueError(f"penalty must be above 0, got {least[1]:g}.")
+    multiplier, penalty = (_beside(constraint, v) for v in (multiplier, penalty))
     # The parabola from its lowest point on, written so that one formula serves both branches.
     pull = torch.relu(penalty * constraint + multiplier)
-    return (pull.square() - multiplier.square()) / (2 * penalty)
+    return (pull.square() - multiplier**2) / (2 * penalty)
+
+
+def _least(value):
+    """Return the least of one or many numbers; a GPU is asked only where the numbers lie there."""
+    return value.min().item() if isinstance(value, torch.Tensor) else np.min(value)
+
+
+def _beside(constraint, value):
+    """Return a number as it is, which every device takes without waiting, or many as a tensor."""
+    if isinstance(value, Number):
+        return value
+    return torch.as_tensor(value, dtype=constraint.dtype, device=constraint.device)
 
 
 def _name(value):
