@@ -131,7 +131,9 @@ def _read_source(detector, source, n_dims):
 
 
 def _read_dataset(source):
-    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+    # Every Dataset inherits a __getitem__, which says that there is none.
+    can_be_asked = type(source).__getitem__ is not Dataset.__getitem__
+    if not hasattr(source, "__len__") or not can_be_asked:
         raise TypeError(
             "X_aux must be a map-style Dataset (with __len__ and __getitem__), "
             f"got {type(source).__name__}."

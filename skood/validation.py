@@ -10,6 +10,8 @@ from sklearn.utils.validation import validate_data
 from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
+from .engine.inputs import is_mapped
+
 # The first of each is what other dtypes are converted to; the others are kept as they are.
 _FLOATS = [np.float32, np.float64, np.float16, np.uint8]
 _TOKENS = [np.int64, np.int32, np.int16, np.uint8]
@@ -43,8 +45,8 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
         check_shape(shape[1:], detector.input_shape_, name)  # of tables X, scikit-learn says it
     check_kind(X, name, tokens=detector.dtype == "int64")
     checked = check_array(
-        X, dtype=_TOKENS if detector.dtype == "int64" else _FLOATS, allow_nd=True,
-        ensure_min_samples=min_samples, estimator=detector, input_name=name,
+        X, dtype=_dtypes(detector, X, name), allow_nd=True, ensure_min_samples=min_samples,
+        estimator=detector, input_name=name,
     )
     # Names and number of features; only of frames is the original asked, for its names.
     original = X if hasattr(X, "columns") else checked
@@ -54,6 +56,13 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
         detector._image_range = _range_of(checked)
     check_range(detector, checked, name)
     return checked
+
+
+def _dtypes(detector, X, name):
+    """Return the dtypes that are kept, of which others are converted to the first."""
+    if name == "X_aux" and is_mapped(X) and X.dtype.kind in "biuf" and X.dtype.itemsize <= 8:
+        return None  # to convert it now would be to load it: rows are when they are read
+    return _TOKENS if detector.dtype == "int64" else _FLOATS
 
 
 def _are_pixels(X):

@@ -13,7 +13,7 @@ import torch
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback, EarlyStopping
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from skood import (
     ATOMDetector,
@@ -241,7 +241,6 @@ class Told(mmap.mmap):
         self.ranges = [*getattr(self, "ranges", []), (start, start + length)]
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be told")
 def is_mapped_in_a_worker(array):
     return is_mapped(array), isinstance(array, np.memmap)
 
@@ -254,6 +253,7 @@ def test_memory_that_joblib_shares_is_no_mapped_file():
     assert is_memmap and not mapped
 
 
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be told")
 @pytest.mark.parametrize("through", ["array", "view", "selection", "images"])
 def test_the_system_is_told_which_stretches_are_read(tmp_path, through):
     (tmp_path / "a").write_bytes(bytes(range(250)) * 4000)
@@ -283,6 +283,19 @@ def test_rows_of_mapped_files_of_any_layout_are_read(tmp_path, turn):
     index = np.array([999, 3, 4, 4, 0])
     for view in (np.load(tmp_path / "a.npy", mmap_mode="r"), turn(mapped(A, tmp_path / "b.npy"))):
         assert_array_equal(rows(view, index), turn(A)[index])
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u2", "?", ">f4", "f2"])
+def test_outliers_in_a_file_of_any_dtype_stay_there(tmp_path, dtype, monkeypatch):
+    X, y, A = table()
+    A = A.astype(dtype)
+    file, sources = mapped(A, tmp_path / "a.npy"), []
+    original = OutlierPool.__init__
+    monkeypatch.setattr(OutlierPool, "__init__", lambda self, given, *args, **params: (
+        sources.extend(given), original(self, given, *args, **params))[1])
+    same = fitted("NTOM", X, y, file)
+    assert len(sources) == 1 and is_mapped(sources[0])
+    assert_array_equal(same.score_samples(X), fitted("NTOM", X, y, A).score_samples(X))
 
 
 def _loader(X, A, seed=0, **options):
@@ -457,6 +470,66 @@ def test_read_only_items_are_read_without_a_word():
             assert_array_equal(OutlierPool([Counted(A)]).take(np.array([3])), A[[3]])
     finally:
         torch.set_warn_always(False)
+
+
+@pytest.mark.parametrize("turn", [
+    lambda a: a[::-1], lambda a: a.astype(">f4"), lambda a: (torch.from_numpy(a), 7),
+])
+def test_items_in_any_layout_are_read(turn):
+    X, y, A = table(40)
+    expected = [torch.as_tensor(turn(a)[0] if isinstance(turn(a), tuple) else
+                                turn(a).astype(np.float32)) for a in A]
+    assert_array_equal(OutlierPool([Turned(A, turn)]).take(np.arange(40)), torch.stack(expected))
+
+
+class Turned(Counted):
+    """Items as a function of a row."""
+
+    def __init__(self, A, turn):
+        super().__init__(A)
+        self.turn = turn
+
+    def __getitem__(self, i):
+        return self.turn(super().__getitem__(i))
+
+
+class Image:
+    """What a library that reads images may return."""
+
+
+@pytest.mark.parametrize(
+    ("turn", "error", "said"),
+    [
+        (lambda a: Image(), TypeError, "arrays or Tensors.* got Image"),
+        (lambda a: {"image": a}, TypeError, "arrays or Tensors.* got dict"),
+        (lambda a: None, TypeError, "arrays or Tensors.* got NoneType"),
+        (lambda a: a * 1j, ValueError, "must be real, got torch.complex64"),
+    ],
+)
+def test_items_that_are_no_arrays_of_numbers_are_refused(turn, error, said):
+    X, y, A = table(40)
+    with pytest.raises(error, match=said):
+        fitted("OE", X, y, Turned(A, turn))
+
+
+class Iterated(IterableDataset):
+    def __len__(self):
+        return 40
+
+    def __iter__(self):
+        return iter(table(40)[2])
+
+
+class Unfinished(Dataset):
+    def __len__(self):
+        return 40
+
+
+@pytest.mark.parametrize("source", [Iterated(), Unfinished()])
+def test_datasets_whose_items_cannot_be_asked_for_are_refused(source):
+    X, y, _ = table()
+    with pytest.raises(TypeError, match="map-style Dataset.*got " + type(source).__name__):
+        fitted("OE", X, y, source)
 
 
 class Noisy(Counted):

@@ -16,9 +16,9 @@ def rows(X, index):
     """
     if not isinstance(index, slice):  # of one, the system sees what comes next
         announce(*_origin(X, index))
-    picked = X[index]
     # An array of row numbers has copied already; a slice has not.
-    return torch.from_numpy(np.array(picked) if isinstance(index, slice) else np.asarray(picked))
+    picked = np.array(X[index]) if isinstance(index, slice) else np.asarray(X[index])
+    return torch.from_numpy(picked.astype(picked.dtype.newbyteorder("="), copy=False))
 
 
 def is_mapped(X):

@@ -18,9 +18,16 @@ _LEAST_WINDOWS = 64  # from as many places of the pool at least
 def sample_of(item):
     """Return the input of a dataset item, which may be ``x`` or ``(x, anything)``, as a tensor."""
     sample = item[0] if isinstance(item, (tuple, list)) else item
-    if isinstance(sample, np.ndarray) and not sample.flags.writeable:
-        sample = sample.copy()  # torch warns of what is read-only, as pixels of PIL's images are
-    sample = torch.as_tensor(sample).detach()
+    if isinstance(sample, np.ndarray):
+        # A copy in torch's terms: it takes no pixels that are read-only, as PIL's are, mirrored by
+        # a negative stride, or in another byte order.
+        sample = torch.from_numpy(np.array(sample, sample.dtype.newbyteorder("="), order="C"))
+    if not isinstance(sample, torch.Tensor):
+        raise TypeError(
+            "the items of X_aux must be arrays or Tensors, or tuples that begin with one, got "
+            f"{type(sample).__name__}: have __getitem__ convert it (of images, channels first)."
+        )
+    sample = sample.detach()
     return sample.float() if sample.dtype == torch.bfloat16 else sample
 
 
@@ -157,6 +164,8 @@ def _read_items(dataset, index):
         shapes = sorted({tuple(sample.shape) for sample in samples})
         raise ValueError(f"the items of X_aux must have one shape, got {shapes}.")
     batch = torch.stack(samples)
+    if batch.is_complex():
+        raise ValueError(f"the items of X_aux must be real, got {batch.dtype}.")
     if batch.is_floating_point() and not batch.isfinite().all():
         raise ValueError("X_aux contains NaN or infinity: leave such items out of the Dataset.")
     return batch
