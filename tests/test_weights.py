@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,17 @@ def test_images(images, tmp_path):
     of_floats = through_weights(clone(detector).fit(X / np.float32(255) - 0.5, y), tmp_path)
     with pytest.raises(ValueError, match="8-bit"):
         of_floats.predict(X)
+
+
+def test_two_that_save_into_one_file_leave_a_whole_one(table, tmp_path):
+    X, y, A = table
+    detector = OE(max_epochs=1, random_state=0).fit(X, y, X_aux=A)
+    with ThreadPoolExecutor(3) as threads:
+        saved = [threads.submit(detector.save_weights, tmp_path / "file") for _ in range(60)]
+    for each in saved:
+        each.result()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    clone(detector).load_weights(tmp_path / "file")
 
 
 def test_arrays_in_a_history(table, tmp_path):
