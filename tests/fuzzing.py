@@ -123,7 +123,8 @@ class Rows:
     def _possible_container(self, x):
         for_tables = self.container in ("frame", "sparse") and x.ndim != 2
         for_numbers = self.container in ("tensor", "sparse") and x.dtype.kind in "OU"
-        return "array" if for_tables or for_numbers else self.container
+        for_wider = self.container == "sparse" and x.dtype == np.float16
+        return "array" if for_tables or for_numbers or for_wider else self.container
 
 
 def mostly(usual, others):
