@@ -139,21 +139,44 @@ def _keepable(estimator):
 
 def _restored(detector, kept, tensors, prefix):
     """Return another detector with the parameters of this one, fitted as the file says."""
-    _check_same(detector, kept)
+    with _telling_of_damage():
+        _check_same(detector, kept)
+        found = unpack(kept["attributes"], tensors)
+        networks, estimators = dict(kept["networks"]), dict(kept["estimators"])
+        within = detector.estimator if estimators else None
+        _check_names(detector, [*found, *networks, *estimators])
     draft = object.__new__(type(detector))
-    draft.__dict__ = _split(detector)[0]
-    found, settings = unpack(kept["attributes"], tensors), _settings(detector)
-    draft.__dict__ |= {name: value for name, value in found.items() if name not in settings}
-    for name, network in kept["networks"].items():
-        module = unpack_module(network, tensors, prefix + name, draft._new_module())
-        setattr(draft, name, module)
-    for name, parts in kept["estimators"].items():
+    draft.__dict__ = _split(detector)[0] | found
+    for name, network in networks.items():
+        module = draft._new_module()
+        with _telling_of_damage():
+            setattr(draft, name, unpack_module(network, tensors, prefix + name, module))
+    for name, parts in estimators.items():
         some = [
-            _refilled(detector.estimator, part, tensors, f"{prefix}{name}.{i}.")
+            _refilled(within, part, tensors, f"{prefix}{name}.{i}.")
             for i, part in enumerate(parts)
         ]
         setattr(draft, name, some)
     return draft
+
+
+@contextmanager
+def _telling_of_damage():
+    """Tell of a description that has the right checksum and the wrong form."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"the file is not of the form in which save_weights writes it ({error!r})."
+        ) from error
+
+
+def _check_names(detector, names):
+    """Refuse a file that would set what no fit sets: parameters and methods."""
+    settings = _settings(detector)
+    refused = [name for name in names if name in settings or hasattr(type(detector), name)]
+    if refused:
+        raise ValueError(f"the file sets {', '.join(refused)}, which no fit does.")
 
 
 def _refilled(estimator, kept, tensors, prefix):

@@ -489,6 +489,13 @@ def rewritten(path, **description):
     save_file(tensors, path, metadata)
 
 
+@pytest.mark.parametrize("text", ["[1]", "1", "null", '{"format": "new"}'])
+def test_a_description_that_is_none_is_refused(table, tmp_path, text):
+    path = saved(fitted(table), tmp_path)
+    save_file(load_file(path), path, {"skood": text})
+    assert_refused(OE(**FAST), path, "damaged|changed")
+
+
 def test_text_that_was_changed_is_noticed(table, tmp_path):
     path = saved(fitted(table), tmp_path)
     rewritten(path, parameters={})
@@ -591,10 +598,40 @@ def test_a_file_sets_no_parameter(table, tmp_path):
     description, tensors = weights_file.read(path)
     description["attributes"] |= {"memory": "a-folder", "_hidden": {"module__hidden": [1]}}
     weights_file.write(path, description, tensors)
-    detector = MSPDetector(OE(**FAST)).load_weights(path)
-    assert detector.memory is None and detector.get_params(deep=False).keys() == (
-        MSPDetector().get_params(deep=False).keys()
-    )
+    assert_refused(MSPDetector(OE(**FAST)), path, "sets memory, _hidden, which no fit does")
+
+
+def test_a_file_hides_no_method(table, tmp_path):
+    path = saved(fitted(table), tmp_path)
+    description, tensors = weights_file.read(path)
+    description["attributes"] |= {"predict": 1, "__class__": 2}
+    weights_file.write(path, description, tensors)
+    assert_refused(OE(**FAST), path, "sets predict, __class__, which no fit does")
+
+
+BROKEN = {
+    "no attributes": lambda kept: kept.pop("attributes"),
+    "attributes of another kind": lambda kept: kept.update(attributes=[1]),
+    "no networks": lambda kept: kept.pop("networks"),
+    "a network of another kind": lambda kept: kept.update(networks={"module_": 1}),
+    "a network without a class": lambda kept: kept["networks"]["module_"].pop("class"),
+    "strides of no tensor": lambda kept: kept["networks"]["module_"].update(strides={"a": [1]}),
+    "an unknown kind": lambda kept: kept["attributes"].update(note_={"~": "Path", "fields": {}}),
+    "an array that is not there": lambda kept: kept["attributes"]["classes_"].update(tensor="a"),
+    "an array of another shape": lambda kept: kept["attributes"]["classes_"].update(shape=[99]),
+    "estimators of another kind": lambda kept: kept.update(estimators={"estimators_": [1]}),
+    "no detector": lambda kept: kept.pop("detector"),
+    "parameters of another kind": lambda kept: kept.update(parameters=1),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_description_of_another_form_is_refused(table, tmp_path, how):
+    path = saved(fitted(table), tmp_path)
+    description, tensors = weights_file.read(path)
+    BROKEN[how](description)
+    weights_file.write(path, description, tensors)
+    assert_refused(OE(**FAST), path, ".")
 
 
 def test_bytes_of_a_file_never_become_references_to_objects(table, tmp_path):
@@ -602,5 +639,4 @@ def test_bytes_of_a_file_never_become_references_to_objects(table, tmp_path):
     description, tensors = weights_file.read(path)
     description["attributes"]["classes_"]["dtype"] = "|O"
     weights_file.write(path, description, tensors)
-    with pytest.raises(TypeError, match="data-type"):
-        OE(**FAST).load_weights(path)
+    assert_refused(OE(**FAST), path, "not of the form.*data-type")
