@@ -85,9 +85,9 @@ def _in_unit_range(low, high):
 
 def check_range(detector, X, name):
     """Refuse images of 0 to 255 beside ones of another range; as 8-bit, they mean [0, 1]."""
-    if X.ndim != 4 or not len(X):
-        return
     fitted, came = detector._image_range, (0.0, 1.0)
+    if fitted is None or X.ndim != 4 or not len(X):  # tables, beside which images are refused
+        return
     if not _are_pixels(X):
         came = float(X.min()), float(X.max())
     if _in_unit_range(*fitted) and came[1] > _NO_UNIT:

@@ -643,3 +643,22 @@ def test_rows_of_several_shapes_are_refused_by_name():
     ragged = (np.zeros((4, 3)), np.zeros((1, 2)))
     with pytest.raises(ValueError, match="X must be an array, or what makes one.*Got a tuple"):
         OutlierExposureDetector().fit(ragged)
+
+
+class Items(Dataset):
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.rows[i]
+
+
+def test_items_that_do_not_fit_are_refused_by_name():
+    X, images = np.zeros((8, 3), np.float32), np.zeros((8, 1, 4, 4), np.float32)
+    with pytest.raises(ValueError, match=r"shape of a training sample, \(3,\); got \(1, 4, 4\)"):
+        OutlierExposureDetector().fit(X, X_aux=Items(images))
+    with pytest.raises(TypeError, match="items of X_aux must hold numbers, got dtype object"):
+        OutlierExposureDetector().fit(X, X_aux=Items(X.astype(object)))

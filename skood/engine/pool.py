@@ -19,6 +19,8 @@ def sample_of(item):
     """Return the input of a dataset item, which may be ``x`` or ``(x, anything)``, as a tensor."""
     sample = item[0] if isinstance(item, (tuple, list)) else item
     if isinstance(sample, np.ndarray):
+        if sample.dtype.kind not in "biufc":
+            raise TypeError(f"the items of X_aux must hold numbers, got dtype {sample.dtype}.")
         # A copy in torch's terms: it takes no pixels that are read-only, as PIL's are, mirrored by
         # a negative stride, or in another byte order.
         sample = torch.from_numpy(np.array(sample, sample.dtype.newbyteorder("="), order="C"))
