@@ -1,10 +1,11 @@
 """Run ten thousand random cases of tests/fuzzing.py over all detectors.
 
-    OMP_NUM_THREADS=1 python benchmarks/fuzzing.py --write    # record it in results/fuzzing.md
+    OMP_NUM_THREADS=1 python benchmarks/fuzzing.py --jobs 2 --write   # in results/fuzzing.md
 
 A case is a detector, data, a change of a parameter and up to six calls in some order, any of them
 plain or odd. A call must give a result in its documented range, or an error that says what is
 wrong; whatever else comes is counted as a failure and shown. `--start` goes on where a run stopped.
+The cases are drawn from the same seeds with any number of `--jobs`.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import hypothesis
 import sklearn
 import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from joblib import Parallel, delayed
 from overhead import processor
 from tqdm import tqdm
 
@@ -31,8 +33,10 @@ RESULTS = Path(__file__).parent / "results" / "fuzzing.md"
 ROUND = 10  # cases that are drawn from one seed
 
 
-def run_round(name, number):
-    """Run some cases of a detector; return how calls ended, and what failed."""
+def run_round(number):
+    """Run some cases of a detector; return its name, how calls ended, and what failed."""
+    torch.set_num_threads(1)
+    name = [*fuzzing.INSTANCES][number % len(fuzzing.INSTANCES)]
     counts, failures = collections.Counter(), []
 
     @seed(number)
@@ -49,20 +53,19 @@ def run_round(name, number):
             failures.append(f"{case}\n{traceback.format_exc()}")
 
     check()
-    return counts, failures
+    return name, counts, failures
 
 
-def record(n_cases, start):
+def record(n_cases, start, jobs):
     """Return the text of the record, and what failed."""
     rounds = range(start // ROUND, n_cases // ROUND)
+    ended = Parallel(n_jobs=jobs, return_as="generator")(map(delayed(run_round), rounds))
     by_name, failures, begin = collections.defaultdict(collections.Counter), [], time.perf_counter()
-    for number in tqdm(rounds, unit=f" x {ROUND} cases"):
-        name = [*fuzzing.INSTANCES][number % len(fuzzing.INSTANCES)]
-        counts, failed = run_round(name, number)
+    for name, counts, failed in tqdm(ended, total=len(rounds), unit=f" x {ROUND} cases"):
         by_name[name] += counts
         failures += failed
         if failed:
-            print(f"round {number}: {failed[0]}", file=sys.stderr)
+            print("", *failed, sep="\n", file=sys.stderr)
     total = sum(by_name.values(), collections.Counter())
     versions = ", ".join(
         f"{package.__name__} {package.__version__}"
@@ -73,8 +76,8 @@ def record(n_cases, start):
     ]
     return "\n".join([
         "# Random data, parameters and orders of calls", "",
-        "Command: `OMP_NUM_THREADS=1 python benchmarks/fuzzing.py --write`",
-        f"Machine: {processor()}; one thread, other jobs running. Python "
+        f"Command: `OMP_NUM_THREADS=1 python benchmarks/fuzzing.py --jobs {jobs} --write`",
+        f"Machine: {processor()}; {jobs} processes. Python "
         f"{platform.python_version()}, {versions}.",
         f"Time: {(time.perf_counter() - begin) / 60:.0f} minutes.", "",
         f"{total['cases']} cases, {total['results']} calls with a result in its range, "
@@ -87,10 +90,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=10_000, help="(default: 10000)")
     parser.add_argument("--start", type=int, default=0, help="the first of them that is run")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--write", action="store_true", help=f"record in {RESULTS.name}")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    text, failures = record(arguments.cases, arguments.start)
+    text, failures = record(arguments.cases, arguments.start, arguments.jobs)
     print(text)
     if arguments.write:
         RESULTS.write_text(text)

@@ -160,8 +160,14 @@ def encode(y):
     """Return the labels as positions in the sorted classes, and the classes."""
     if y.dtype.kind == "O" and all(isinstance(label, Integral) for label in y):
         y = np.array(y.tolist())  # integers beside which -1 had to stand
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
+    try:
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y})
+        raise TypeError(
+            f"the labels in y must be of one kind, to be sorted, got {', '.join(kinds)}."
+        ) from error
     if len(classes) < 2:
         return np.zeros(len(y), dtype=np.int64), None
     return codes.astype(np.int64), classes

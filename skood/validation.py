@@ -44,10 +44,11 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
     if not reset and len(shape) > 1 and (name != "X" or max(len(shape), _ndim(detector)) > 2):
         check_shape(shape[1:], detector.input_shape_, name)  # of tables X, scikit-learn says it
     check_kind(X, name, tokens=detector.dtype == "int64")
-    checked = check_array(
-        X, dtype=_dtypes(detector, X, name), allow_nd=True, ensure_min_samples=min_samples,
-        estimator=detector, input_name=name,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # of what it then refuses as infinite
+        checked = check_array(
+            X, dtype=_dtypes(detector, X, name), allow_nd=True, ensure_min_samples=min_samples,
+            estimator=detector, input_name=name,
+        )
     # Names and number of features; only of frames is the original asked, for its names.
     original = X if hasattr(X, "columns") else checked
     validate_data(detector, original, reset=reset, skip_check_array=True)
@@ -175,7 +176,8 @@ def warn_about_scales(X):
     """Warn where some columns of a table are so much larger that a network sees only those."""
     if X.ndim != 2 or X.dtype.kind != "f":
         return
-    spread = X[:: max(1, len(X) // _N_LOOKED_AT)].std(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore"):  # of values whose squares no float holds
+        spread = X[:: max(1, len(X) // _N_LOOKED_AT)].std(axis=0, dtype=np.float64)
     spread = spread[spread > 0]
     if len(spread) and spread.max() > _MOST_UNEQUAL * np.median(spread):
         warnings.warn(

@@ -142,7 +142,8 @@ def _restored(detector, kept, tensors, prefix):
     with _telling_of_damage():
         _check_same(detector, kept)
         found = unpack(kept["attributes"], tensors)
-        networks, estimators = dict(kept["networks"]), dict(kept["estimators"])
+        networks = dict(kept["networks"])
+        estimators = {name: list(parts) for name, parts in kept["estimators"].items()}
         within = detector.estimator if estimators else None
         _check_names(detector, [*found, *networks, *estimators])
     draft = object.__new__(type(detector))
@@ -165,7 +166,7 @@ def _telling_of_damage():
     """Tell of a description that has the right checksum and the wrong form."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise ValueError(
             f"the file is not of the form in which save_weights writes it ({error!r})."
         ) from error

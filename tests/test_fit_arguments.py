@@ -662,3 +662,21 @@ def test_items_that_do_not_fit_are_refused_by_name():
         OutlierExposureDetector().fit(X, X_aux=Items(images))
     with pytest.raises(TypeError, match="items of X_aux must hold numbers, got dtype object"):
         OutlierExposureDetector().fit(X, X_aux=Items(X.astype(object)))
+
+
+def test_labels_of_several_kinds_are_refused_by_name():
+    y = np.array(["a", 1] * 4, dtype=object)
+    with pytest.raises(TypeError, match="labels in y must be of one kind.*int, str"):
+        OutlierExposureDetector().fit(np.zeros((8, 3), np.float32), y)
+
+
+def test_a_device_that_holds_no_numbers_is_refused():
+    with pytest.raises(ValueError, match="device='meta' cannot be used"):
+        OutlierExposureDetector(device="meta").fit(np.zeros((8, 3), np.float32))
+
+
+def test_values_beyond_float32_are_refused_without_a_word_of_numpy_s():
+    X = np.full((8, 3), 1e200)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="infinity or a value"):
+        warnings.simplefilter("error", RuntimeWarning)
+        OutlierExposureDetector(max_epochs=1, module__hidden=(4,)).fit(X)

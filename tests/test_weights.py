@@ -625,6 +625,41 @@ BROKEN = {
 }
 
 
+def test_a_file_replaces_nothing_that_a_network_computes_with(table, tmp_path):
+    path = saved(fitted(table), tmp_path)
+    description, tensors = weights_file.read(path)
+    for name in ("forward", "training", "_parameters"):
+        network = description["networks"]["module_"] | {"attributes": [name]}
+        changed = description | {"networks": {"module_": network}}
+        weights_file.write(path, changed, tensors | {f"module_.{name}": torch.zeros(1)})
+        assert_refused(OE(**FAST), path, f"the file sets {name} of a MLP, which is taken")
+
+
+@pytest.mark.parametrize("stride", [[0, 0], [2**40, 1], [1], [-3, 1]])
+def test_strides_that_lay_out_no_tensor_are_refused(table, tmp_path, stride):
+    path = saved(fitted(table), tmp_path)
+    description, tensors = weights_file.read(path)
+    name = next(n for n, t in tensors.items() if t.ndim == 2).removeprefix("module_.")
+    description["networks"]["module_"]["strides"] = {name: stride}
+    weights_file.write(path, description, tensors)
+    assert_refused(OE(**FAST), path, "strides|not of the form")
+
+
+class Expanded(nn.Linear):
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(input_shape[0], n_outputs)
+        self.register_buffer("scale", torch.ones(1).expand(n_outputs))
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+
+def test_a_tensor_that_repeats_one_number_is_kept(table, tmp_path):
+    detector = fitted(table, Expanded)
+    other = OE(Expanded, **FAST).load_weights(saved(detector, tmp_path))
+    np.testing.assert_array_equal(other.score_samples(table[2]), detector.score_samples(table[2]))
+
+
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_description_of_another_form_is_refused(table, tmp_path, how):
     path = saved(fitted(table), tmp_path)

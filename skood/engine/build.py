@@ -175,6 +175,8 @@ def check_device(device):
         kind = torch.device(device).type
         if kind == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("this torch finds no CUDA device")
+        if kind == "meta":
+            raise RuntimeError("tensors there hold no numbers")
         torch.empty(1, device=device)
     except RuntimeError as error:
         raise ValueError(f"device={device!r} cannot be used: {error}. Pass 'cpu'.") from error

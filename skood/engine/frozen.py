@@ -127,8 +127,17 @@ def filled(module, tensors, attributes):
     place = next((tensor.device for tensor in own.values()), torch.device("cpu"))
     for name, tensor in attributes.items():
         prefix, _, attribute = name.rpartition(".")
-        setattr(other.get_submodule(prefix), attribute, tensor.to(place))
+        child = other.get_submodule(prefix)
+        _check_is_free(child, attribute)
+        setattr(child, attribute, tensor.to(place))
     return other
+
+
+def _check_is_free(child, attribute):
+    """Refuse a tensor in the place of what a module is made of or computes with."""
+    present = getattr(child, attribute, None)
+    if attribute in registered(child) or not (present is None or torch.is_tensor(present)):
+        raise ValueError(f"the file sets {attribute} of a {type(child).__name__}, which is taken.")
 
 
 def _check_alike(tensors, own):

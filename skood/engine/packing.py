@@ -81,6 +81,9 @@ def unpack(kept, tensors):
 def _made(cls, fields):
     if issubclass(cls, tuple):
         return cls(**fields)
+    hidden = sorted(name for name in fields if hasattr(cls, name))
+    if hidden:
+        raise ValueError(f"the file sets {', '.join(hidden)} of a {cls.__name__}.")
     value = object.__new__(cls)
     value.__dict__ = fields
     return value
@@ -123,8 +126,9 @@ def pack_module(module, tensors, name):
         # Clones: the format has neither a memory layout nor tensors that share memory.
         clone = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         tensors[f"{name}.{each}"] = clone
-        if tensor.stride() != clone.stride():
-            strides[each] = list(tensor.stride())
+        stride = torch.empty_like(tensor, device="meta").stride()  # of an expanded one, its copy's
+        if stride != clone.stride():
+            strides[each] = list(stride)
     attributes = sorted(own.keys() - registered(module).keys())
     return {"class": type(module).__qualname__, "strides": strides, "attributes": attributes}
 
@@ -150,4 +154,7 @@ def unpack_module(kept, tensors, name, module):
 
 
 def _laid_out(tensor, stride):
+    steps = zip(tensor.shape, stride, strict=True)
+    if 1 + sum((size - 1) * step for size, step in steps) != tensor.numel():
+        raise ValueError(f"the file lays {tuple(tensor.shape)} out by strides {stride}.")
     return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)

@@ -75,13 +75,15 @@ def _description(metadata):
         raise ValueError("a safetensors file, but not one that save_weights wrote.")
     try:
         description = json.loads(metadata["skood"])
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the file is damaged: its description is no JSON ({error}).") from error
     if not isinstance(description, dict):
         raise ValueError("the file is damaged: its description is not one.")
     # Neither need be there: the checksum comes later, as another format may have another.
     number, version = description.get("format", 0), description.get("version")
-    if isinstance(number, int) and number > _FORMAT:
+    if not isinstance(number, int):
+        raise ValueError(f"the file is damaged: its format is {number!r}.")
+    if number > _FORMAT:
         raise ValueError(
             f"the file was written by skood {version} in format {number}; this is {__version__}, "
             f"which reads formats up to {_FORMAT}: upgrade skood."
