@@ -53,7 +53,7 @@ print(f"Of the planted digits {found.mean():.0%} are found, of the other outlier
 display = OverlapDisplay.from_overlap(overlap, digits.X_train, pool)
 args.output.mkdir(parents=True, exist_ok=True)
 picture = args.output / "overlap.png"
-display.figure_.savefig(picture, dpi=100, bbox_inches="tight")
+display.figure_.savefig(picture, dpi=135, bbox_inches="tight")
 
 # %%
 # What it would have cost

@@ -99,6 +99,6 @@ display = ScoreHistogramDisplay.from_detector(detector, digits.X_test, digits.oo
 display.ax_.set_title("Minus the entropy of digits, and of what is none")
 args.output.mkdir(parents=True, exist_ok=True)
 picture = args.output / "own_method.png"
-display.figure_.savefig(picture, dpi=110, bbox_inches="tight")
+display.figure_.savefig(picture, dpi=150, bbox_inches="tight")
 print(f"Picture: {picture.resolve()}")
 plt.show()

@@ -83,7 +83,7 @@ detectors = {
 result = compare(detectors, X_test, unknown)
 auroc = result[result.metric == "auroc"].set_index(["ood_set", "detector"])
 sets = [*unknown, "mean"]
-fig, ax = plt.subplots(figsize=(10, 4.5), layout="constrained")
+fig, ax = plt.subplots(figsize=(11, 5.5), layout="constrained")
 for i, (name, colour) in enumerate(zip(detectors, ("#1b6ca8", "0.6", "0.75"), strict=True)):
     rows = auroc.loc[[(kind, name) for kind in sets]]
     errors = [rows.value - rows.low, rows.high - rows.value]
