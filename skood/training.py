@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from abc import abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
@@ -53,9 +54,9 @@ class BaseTrainedDetector(BaseDetector):
 
     # ---- the hooks
 
+    @abstractmethod
     def _tune(self, loader, data, rng):
         """Train ``module_``, a classifier by now, as the method has it, and return the history."""
-        raise NotImplementedError
 
     def _needs_outliers(self):
         """Whether outliers are drawn where none are given."""

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .engine import weights_file
-from .engine.facts import described
+from .engine.facts import described, differing
 from .engine.packing import pack, pack_module, unpack, unpack_module
 
 # What a detector that was fitted elsewhere may have otherwise: it says how to train or where to
@@ -234,13 +234,10 @@ def _check_same(detector, kept):
             f"the file is of a {kept['detector']}, not of a {type(detector).__name__}."
         )
     # A parameter that is younger than the file was what it is by default.
-    was, now = _defaults(detector) | kept["parameters"], _facts(detector)
-    differing = [
-        f"{name} was {was.get(name, 'not set')}, now {now.get(name, 'not set')}"
-        for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)
-    ]
-    if differing:
+    was = _defaults(detector) | kept["parameters"]
+    others = differing(was, _facts(detector), "not set")
+    if others:
         raise ValueError(
-            f"the detector that was saved had other parameters: {'; '.join(differing)}. Set them "
+            f"the detector that was saved had other parameters: {'; '.join(others)}. Set them "
             "as they were, or fit anew."
         )

@@ -24,8 +24,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, Options, make_constraint
 from torch import nn
-from torch.utils.data import Dataset
 
+from .datasets import Items
 from .instances import make
 
 N = 24  # rows of X; what is drawn is strange, not large
@@ -47,19 +47,6 @@ def network(input_shape, n_outputs, hidden=(4,)):
 
 
 # ---- data
-
-
-class Items(Dataset):
-    """A map-style Dataset over an array."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, i):
-        return self.rows[i]
 
 
 ODD_VALUES = {

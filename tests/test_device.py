@@ -26,14 +26,6 @@ COMPILED = {"backend": "aot_eager"}  # all of torch.compile but the code generat
 
 
 @pytest.fixture(scope="module")
-def table():
-    rng = np.random.default_rng(0)
-    y = rng.integers(3, size=64)
-    X = (rng.normal(size=(64, 4)) + 3 * np.eye(3, 4)[y]).astype(np.float32)
-    return X, y, rng.uniform(-6, 6, size=(320, 4)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
 def images():
     rng = np.random.default_rng(0)
     X, A = (rng.integers(256, size=(n, 3, 8, 8), dtype=np.uint8) for n in (64, 320))

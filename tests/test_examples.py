@@ -41,66 +41,28 @@ def _run(name, folder, *arguments):
     return done.stdout, folder / f"{name}_output"
 
 
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory):
-    return _run("quickstart", tmp_path_factory.mktemp("quickstart"), "--epochs", "1")
+def _running(name, *arguments):
+    """Return a fixture: what an example prints, and the folder of what it saves."""
+
+    @pytest.fixture(scope="module", name=name)
+    def run(tmp_path_factory):
+        return _run(name, tmp_path_factory.mktemp(name), *arguments)
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def atom(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("atom")
-    return _run("atom", folder, "--epochs", "3", "--steps", "2")
-
-
-@pytest.fixture(scope="module")
-def greg(tmp_path_factory):
-    return _run("greg", tmp_path_factory.mktemp("greg"), "--epochs", "8")
-
-
-@pytest.fixture(scope="module")
-def displays(tmp_path_factory):
-    return _run("displays", tmp_path_factory.mktemp("displays"), "--epochs", "1")
-
-
-@pytest.fixture(scope="module")
-def woods(tmp_path_factory):
-    return _run("woods", tmp_path_factory.mktemp("woods"), "--epochs", "12")
-
-
-@pytest.fixture(scope="module")
-def unleashing_mask(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("unleashing_mask")
-    return _run("unleashing_mask", folder, "--epochs", "8", "--retuning", "2")
-
-
-@pytest.fixture(scope="module")
-def conformal(tmp_path_factory):
-    return _run("conformal", tmp_path_factory.mktemp("conformal"), "--epochs", "3")
-
-
-@pytest.fixture(scope="module")
-def posthoc(tmp_path_factory):
-    return _run("posthoc", tmp_path_factory.mktemp("posthoc"), "--epochs", "3")
-
-
-@pytest.fixture(scope="module")
-def own_method(tmp_path_factory):
-    return _run("own_method", tmp_path_factory.mktemp("own_method"), "--epochs", "1")
-
-
-@pytest.fixture(scope="module")
-def two_fpr95(tmp_path_factory):
-    return _run("two_fpr95", tmp_path_factory.mktemp("two_fpr95"))
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return _run("table", tmp_path_factory.mktemp("table"), "--epochs", "10")
-
-
-@pytest.fixture(scope="module")
-def overlap(tmp_path_factory):
-    return _run("overlap", tmp_path_factory.mktemp("overlap"), "--epochs", "1")
+quickstart = _running("quickstart", "--epochs", "1")
+atom = _running("atom", "--epochs", "3", "--steps", "2")
+greg = _running("greg", "--epochs", "8")
+displays = _running("displays", "--epochs", "1")
+woods = _running("woods", "--epochs", "12")
+unleashing_mask = _running("unleashing_mask", "--epochs", "8", "--retuning", "2")
+conformal = _running("conformal", "--epochs", "3")
+posthoc = _running("posthoc", "--epochs", "3")
+own_method = _running("own_method", "--epochs", "1")
+two_fpr95 = _running("two_fpr95")
+table = _running("table", "--epochs", "10")
+overlap = _running("overlap", "--epochs", "1")
 
 
 def _printed_table(text):

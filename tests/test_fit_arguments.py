@@ -15,6 +15,8 @@ from skood import ConformalDetector, EnergyExposureDetector, OutlierExposureDete
 from skood.engine.inputs import rows
 from skood.metrics import auroc
 
+from .datasets import Items
+
 FAST = {"max_epochs": 2, "batch_size": 16, "random_state": 0}
 
 
@@ -643,17 +645,6 @@ def test_rows_of_several_shapes_are_refused_by_name():
     ragged = (np.zeros((4, 3)), np.zeros((1, 2)))
     with pytest.raises(ValueError, match="X must be an array, or what makes one.*Got a tuple"):
         OutlierExposureDetector().fit(ragged)
-
-
-class Items(Dataset):
-    def __init__(self, rows):
-        self.rows = rows
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, i):
-        return self.rows[i]
 
 
 def test_items_that_do_not_fit_are_refused_by_name():

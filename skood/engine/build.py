@@ -153,7 +153,7 @@ def count_outputs(module, example, name="module"):
 
 
 def compiled(module, how):
-    """Return a function that computes as the module does, compiled where ``how`` asks for it.
+    """Return a function that computes as the module does, or None where nothing is compiled.
 
     The module itself stays as it is, and is what is kept: what is compiled cannot be stored.
 
@@ -161,10 +161,10 @@ def compiled(module, how):
     ----------
     module : torch.nn.Module
     how : bool or dict
-        True, or arguments of ``torch.compile``. False: the function is the module.
+        True, or arguments of ``torch.compile``. False: not.
     """
     if how is False:
-        return module
+        return None
     # A function: skorch would train, move and copy the compiled module beside its original.
     return torch.compile(module, **({} if how is True else how)).__call__
 

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 
 from .._files import clear_parts, replaced
 from .._version import __version__
-from .facts import facts_of
+from .facts import differing, facts_of
 from .state import (
     of_generators,
     of_history,
@@ -318,12 +318,9 @@ def _content(path):
 
 
 def _check_same(path, kept, facts):
-    differing = [
-        f"{name} was {kept.get(name, 'not there')}, now {facts.get(name, 'not there')}"
-        for name in sorted(kept.keys() | facts.keys()) if kept.get(name) != facts.get(name)
-    ]
-    if differing:
+    others = differing(kept, facts, "not there")
+    if others:
         raise ValueError(
-            f"checkpoint={str(path)!r} is of another fit: {'; '.join(differing)}. Repeat the "
+            f"checkpoint={str(path)!r} is of another fit: {'; '.join(others)}. Repeat the "
             "parameters and data of that fit, or give another path."
         )

@@ -36,6 +36,14 @@ def facts_of(detector, data):
     return facts
 
 
+def differing(was, now, missing):
+    """Return a sentence for each fact in which two dicts differ; ``missing`` stands for none."""
+    return [
+        f"{name} was {was.get(name, missing)}, now {now.get(name, missing)}"
+        for name in sorted(was.keys() | now.keys()) if was.get(name) != now.get(name)
+    ]
+
+
 def described(value):
     """Return a text that is equal for equal values, also in another process."""
     if isinstance(value, np.generic):

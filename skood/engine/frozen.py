@@ -41,7 +41,7 @@ class Outline:
 
     # No named tuple: recurrent layers refer weakly to what stands in place of their weights.
     def __init__(self, name, tensor):
-        self.name, self.stride = name, tuple(tensor.stride())
+        self.name, self.stride = name, stride_of(tensor)
         self.dtype = str(tensor.dtype).removeprefix("torch.")
         self.is_parameter = isinstance(tensor, torch.nn.Parameter)
         self.requires_grad = self.is_parameter and tensor.requires_grad
@@ -193,6 +193,11 @@ def _replace(module, tensors):
     """Copy ``module`` with other tensors in place of its own; tied ones stay tied."""
     own = tensors_of(module)
     return copy.deepcopy(module, {id(own[name]): tensor for name, tensor in tensors.items()})
+
+
+def stride_of(tensor):
+    """Return how a copy of a tensor lies: as it does itself, unless it repeats its numbers."""
+    return tuple(torch.empty_like(tensor, device="meta").stride())
 
 
 def _bits(dtype):

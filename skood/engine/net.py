@@ -47,7 +47,7 @@ class _Net(NeuralNet):
         self.perturb = perturb
         self.penalty = penalty
         self.precision = precision
-        self.run = run  # computes as the module does, if compiled
+        self.run = run  # computes as the module does, compiled; or None
 
     def get_iterator(self, dataset, training=False):
         return self.loader
@@ -170,7 +170,7 @@ def train(
         kind, together = _NetOfSeveral, {"processes": processes}
     net = kind(
         module, loader=loader, loss=loss, perturb=perturb, penalty=penalty,
-        precision=precision, run=compiled(module, compile) if compile else None,
+        precision=precision, run=compiled(module, compile),
         optimizer=optimizer, lr=lr, max_epochs=max_epochs, device=str(processes.device), verbose=0,
         callbacks=own + copied(callbacks, options) + kept.callbacks(),
         **{f"optimizer__{name}": value for name, value in defaults.items()}

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .frozen import filled, registered, tensors_of
+from .frozen import filled, registered, stride_of, tensors_of
 
 _NUMBERS = frozenset(
     map(np.dtype, ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
@@ -126,7 +126,7 @@ def pack_module(module, tensors, name):
         # Clones: the format has neither a memory layout nor tensors that share memory.
         clone = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         tensors[f"{name}.{each}"] = clone
-        stride = torch.empty_like(tensor, device="meta").stride()  # of an expanded one, its copy's
+        stride = stride_of(tensor)
         if stride != clone.stride():
             strides[each] = list(stride)
     attributes = sorted(own.keys() - registered(module).keys())

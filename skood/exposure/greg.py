@@ -237,7 +237,7 @@ class GRegDetector(BaseBoundingDetector):
         self._set_hidden(**kwargs)
 
     def _read_range(self, x_in, pool):
-        if self.compile and self.grad_weight > 0:
+        if self.compile is not False and self.grad_weight > 0:
             raise ValueError(
                 f"compile={self.compile!r}, but torch compiles no network whose input gradient is "
                 "trained on: pass compile=False, or grad_weight=0."

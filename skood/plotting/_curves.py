@@ -1,5 +1,7 @@
 """What the curves over all thresholds share: one line a set, and the point at one TPR."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from ..metrics._curve import Curve
@@ -11,7 +13,7 @@ SIDES = {"id": "ID", "ood": "OOD"}
 OTHER = {"id": "OOD", "ood": "ID"}
 
 
-class CurveDisplay:
+class CurveDisplay(ABC):
     """Base of the displays of curves; a subclass computes its lines and names its axes."""
 
     @classmethod
@@ -104,25 +106,27 @@ class CurveDisplay:
         return cls(**columns, positive=positive, marked_tpr=marked_tpr)
 
     @classmethod
+    @abstractmethod
     def _measure(cls, scores_in, scores, positive, marked_tpr):
         """Return what ``__init__`` takes by set, for one set."""
-        raise NotImplementedError
 
     # ---- what a subclass says of its lines
 
+    @abstractmethod
     def _xy(self, name):
         """Return the coordinates of the line of one set."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _label(self, name):
         """Return the numbers of one set, as the legend has them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _draw_chance_level(self, options):
-        raise NotImplementedError
+        """Draw the line of a detector that guesses."""
 
+    @abstractmethod
     def _name_axes(self):
-        raise NotImplementedError
+        """Say what the axes show."""
 
     # ---- drawing
 

@@ -1,6 +1,7 @@
 """What the detectors share that read a trained network."""
 
 import warnings
+from abc import abstractmethod
 from functools import partial
 from pickle import PicklingError
 from typing import NamedTuple
@@ -68,9 +69,9 @@ class BasePostHocDetector(BaseDetector):
             The labels, as columns of the logits; without labels, what the network predicts.
         """
 
+    @abstractmethod
     def _score(self, logits, features):
         """Return the score of each row, higher = more in-distribution."""
-        raise NotImplementedError
 
     # ---- the fit
 
