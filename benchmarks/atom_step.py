@@ -20,7 +20,7 @@ from allocator import run_keeping_memory
 from atom_mining import memory_section, mining_section, mining_times
 from atom_precision import precision_section
 from atom_training import NETS, steps, training_section
-from overhead import processor
+from harness import processor
 
 import skood
 

@@ -50,13 +50,18 @@ def test_data():
 def validation_data():
     """Held-out rows, and the paper's validation outliers made of them: no test set is touched."""
     X = training_data()[2]
-    return X, None, {
+    return X, None, outliers_of(X)
+
+
+def outliers_of(X):
+    """Return the validation outliers of the Outlier Exposure paper, made of images (n, C, H, W)."""
+    return {
         "arithmetic mean": arithmetic_mean(X, random_state=0),
         "geometric mean": geometric_mean(X, random_state=0),
         "jigsaw": jigsaw(X),
         "speckle": speckle(X, random_state=0),
         "pixelate": pixelate(X),
-        "uniform": uniform(len(X), SHAPE, value_range=(0, 1), random_state=0),
+        "uniform": uniform(len(X), X.shape[1:], value_range=(0, 1), random_state=0),
     }
 
 

@@ -32,7 +32,7 @@ from fashion_data import (  # beside this file, as metrics is
     training_data,
     validation_data,
 )
-from metrics import processor
+from harness import processor
 
 import skood
 from skood import EnergyExposureDetector, OutlierExposureDetector

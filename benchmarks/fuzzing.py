@@ -19,9 +19,9 @@ from pathlib import Path
 import hypothesis
 import sklearn
 import torch
+from harness import processor
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from joblib import Parallel, delayed
-from overhead import processor
 from tqdm import tqdm
 
 import skood

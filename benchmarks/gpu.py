@@ -18,7 +18,7 @@ import atom_baseline
 import numpy as np
 import skorch
 import torch
-from overhead import processor
+from harness import processor
 from skorch.callbacks import Callback
 from torch.nn import functional as F
 

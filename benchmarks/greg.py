@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from metrics import processor  # beside this file
+from harness import processor  # beside this file
 
 import skood
 from skood import EnergyExposureDetector, GRegDetector, OutlierExposureDetector

@@ -21,7 +21,7 @@ import sklearn
 import skorch
 import torch
 from atom_mining import SHAPE, settled
-from overhead import processor
+from harness import processor
 from skorch.callbacks import Callback
 from torch.nn import functional as F
 

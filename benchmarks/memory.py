@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from metrics import processor  # beside this file
+from harness import processor  # beside this file
 
 import skood
 

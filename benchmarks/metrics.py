@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from harness import processor
 
 from skood.metrics import aupr_in, aupr_out, auroc, fpr95, ood_report
 
@@ -104,13 +105,6 @@ def seconds(calls, repeats):
             call()
             best[i] = min(best[i], time.process_time() - start)
     return best
-
-
-def processor():
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc").exists() else ():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def table(n, repeats, peer):

@@ -118,7 +118,7 @@ def table(columns):
 
 
 def main():
-    from metrics import processor  # beside this file, which tests import from elsewhere
+    from harness import processor  # beside this file, which tests import from elsewhere
 
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(1)

@@ -19,6 +19,7 @@ import numpy as np
 import skorch
 import torch
 from batch_sizes import bare_scores, sizes_section, to_float, turns
+from harness import processor
 from skorch.callbacks import Callback
 from torch.nn import functional as F
 
@@ -199,12 +200,6 @@ def fixed_section():
 
 
 # ---- the record
-
-
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc").exists() else ()
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0]}, {len(models)} cores" if models else platform.processor()
 
 
 def record():

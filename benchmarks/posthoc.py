@@ -33,7 +33,7 @@ import posthoc_features
 import sklearn
 import torch
 from batch_sizes import rows_chosen, to_float, turns
-from overhead import processor
+from harness import processor
 from posthoc_features import features_section, product_rate
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from metrics import processor  # beside this file
+from harness import processor  # beside this file
 from sklearn.frozen import FrozenEstimator
 
 import skood

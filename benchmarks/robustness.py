@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import sklearn
 import torch
-from metrics import processor  # beside this file
+from harness import processor  # beside this file
 
 import skood
 from skood import ACETDetector, ATOMDetector, NTOMDetector, OutlierExposureDetector

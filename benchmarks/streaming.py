@@ -19,8 +19,8 @@ from unittest import mock
 
 import numpy as np
 import torch
+from harness import processor
 from memory import N_POOL, SHAPE, write_pool  # beside this file
-from metrics import processor
 from torch.utils.data import Dataset
 
 import skood

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from harness import processor  # beside this file
 from matplotlib import pyplot as plt
-from metrics import processor  # beside this file
 
 import skood
 from skood import UnleashingMaskDetector, scores

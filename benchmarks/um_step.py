@@ -22,7 +22,7 @@ import torch
 import um_baseline
 from atom_mining import SHAPE, settled
 from greg_step import images
-from overhead import processor
+from harness import processor
 from skorch.callbacks import Callback
 from torch import nn
 

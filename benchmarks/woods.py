@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from metrics import processor  # beside this file
+from harness import processor  # beside this file
 from scipy.special import expit
 
 import skood

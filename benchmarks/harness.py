@@ -1,0 +1,102 @@
+"""What the tables of results share: rows kept as they are measured, and the words around them."""
+
+import platform
+from pathlib import Path
+
+import pandas as pd
+import sklearn
+import torch
+from joblib import Parallel, delayed
+
+import skood
+
+RESULTS = Path(__file__).parent / "results"
+SETTING = ("data", "problem", "network", "seed", "lr")  # what tells one training from another
+
+
+def processor():
+    """Return the processor's name, of Linux and of others."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def provenance(command, rows):
+    """Return where numbers come from: the command, the machine, versions, seeds and time."""
+    runs = rows.drop_duplicates([name for name in SETTING if name in rows])
+    return (
+        f"Command: `{command}`.\nMachine: {processor()}, one thread a job; Python "
+        f"{platform.python_version()}, skood {skood.__version__}, torch {torch.__version__}, "
+        f"scikit-learn {sklearn.__version__}.\nSeeds: {', '.join(map(str, sorted(set(rows.seed))))}"
+        f"; {runs.cpu_s.sum() / 60:.0f} CPU minutes of training."
+    )
+
+
+def read(path):
+    """Return the rows measured so far."""
+    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+
+def measure_all(measure, settings, path, jobs=1):
+    """Call ``measure(**setting)`` where the file has no rows of it; keep its rows as they come.
+
+    ``measure`` returns a frame. An interrupted run goes on where it stopped.
+    """
+    missing = [setting for setting in settings if not _rows_of(read(path), setting)]
+    runs = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(_run)(measure, setting) for setting in missing
+    )
+    for done, (setting, new) in enumerate(runs, start=1):
+        pd.concat([read(path), new.assign(**setting)]).to_csv(
+            path, index=False, float_format="%.6g"
+        )
+        print(f"{done} of {len(missing)}: {setting}", flush=True)
+    return read(path)
+
+
+def _run(measure, setting):
+    torch.set_num_threads(1)
+    return setting, measure(**setting)
+
+
+def _rows_of(rows, setting):
+    if rows.empty:
+        return False
+    return rows[list(setting)].eq(pd.Series(setting)).all(axis=1).any()
+
+
+def percent(values):
+    """Mean ± standard deviation over the seeds."""
+    spread = f" ± {100 * values.std():.1f}" if len(values) > 1 else ""
+    return f"{100 * values.mean():.1f}{spread}"
+
+
+def markdown(header, lines):
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def composition(aux):
+    """Return how many crops of each package an auxiliary set has."""
+    return ", ".join(f"{name} {part['crops']:,}" for name, part in aux.composition.items())
+
+
+def ranking(rows, sets, metric="auroc"):
+    """Return a table of methods, best first: each set's mean, then the mean of sets over seeds."""
+    means = rows.groupby(["method", "set"])[metric].mean().unstack()[sets]
+    of_seeds = rows[rows.set.isin(sets)].groupby(["method", "seed"])[[metric, "fpr95"]].mean()
+    accuracy = rows.groupby(["method", "seed"]).accuracy.mean()
+    order = of_seeds[metric].groupby("method").mean().sort_values(ascending=False).index
+    return markdown(
+        ["method", *sets, "**AUROC, mean**", "FPR95, mean", "accuracy", "CPU s"],
+        [
+            [
+                method, *(f"{100 * value:.1f}" for value in means.loc[method]),
+                f"**{percent(of_seeds[metric][method])}**", percent(of_seeds.fpr95[method]),
+                percent(accuracy[method]), f"{rows[rows.method == method].cpu_s.mean():.0f}",
+            ]
+            for method in order
+        ],
+    )

@@ -1,0 +1,284 @@
+"""Every detector of the library on images: the same network, images, outliers, steps and seeds.
+
+    python benchmarks/images.py --data cifar10 --jobs 2    # far and near; an hour on two cores
+    python benchmarks/images.py --data fashion --jobs 2    # 20 minutes
+    python benchmarks/images.py --data mnist --jobs 2      # 20 minutes
+
+A plain classifier is trained and read by every detector that reads one; from it, every method that
+trains goes on for the same number of epochs. Rows already in results/images_*.csv are not measured
+again; `--fresh` begins anew (do that after a change of the library).
+"""
+
+import argparse
+import tempfile
+import time
+import warnings
+from functools import cache
+from pathlib import Path
+
+import harness  # beside this file, as fashion_data is
+import numpy as np
+import pandas as pd
+from fashion_data import outliers_of
+from joblib import Memory
+from posthoc_scores import DETECTORS as READERS
+from posthoc_scores import KNOWN
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+
+import skood
+from skood.datasets import (
+    fetch_auxiliary,
+    fetch_cifar10,
+    fetch_fashion_mnist,
+    fetch_mnist,
+    fetch_ood,
+)
+from skood.metrics import auroc, fpr95
+from skood.posthoc import Classifier
+
+N_TRAIN, N_HELD_OUT = 10_000, 2_000
+EPOCHS = {"cifar10": 20, "fashion": 5, "mnist": 5}
+TUNING_EPOCHS = 2
+SEEDS = (0, 1, 2)
+RATES = (3e-3, 3e-4)
+FETCH = {"cifar10": fetch_cifar10, "fashion": fetch_fashion_mnist, "mnist": fetch_mnist}
+TITLES = {"cifar10": "CIFAR-10", "fashion": "Fashion-MNIST", "mnist": "MNIST"}
+PROBLEMS = {"cifar10": ("far", "near"), "fashion": ("far", "near"), "mnist": ("far", "near")}
+# Beside ID images: outliers of other pictures; "far" has them all in the mean.
+FAR = ("scenes", "textures", "emoji", "street_numbers")
+SHARED = {"batch_size": 64, "outlier_ratio": 2.0}
+TUNED = {
+    "cross-entropy, as long": (Classifier, {}),
+    "OE": (skood.OutlierExposureDetector, {}),
+    "energy exposure": (skood.EnergyExposureDetector, {}),
+    "NTOM": (skood.NTOMDetector, {}),
+    "ATOM": (skood.ATOMDetector, {}),
+    "ACET": (skood.ACETDetector, {}),
+    "SOFL": (skood.SOFLDetector, {"pretrain_epochs": 1, "max_epochs": 1}),
+    "DOS": (skood.DOSDetector, {}),
+    "GReg": (skood.GRegDetector, {}),
+    "GReg+": (skood.GRegDetector, {"sampling": "clustered"}),
+    "WOODS": (skood.WOODSDetector, {}),
+    "UM": (skood.UnleashingMaskDetector, {}),
+    "UMAP": (skood.UnleashingMaskDetector, {"strategy": "prune"}),
+}
+memory = Memory(Path(tempfile.gettempdir()) / "skood-benchmarks", verbose=0)
+
+
+def kind(data):
+    return {} if data == "cifar10" else {"size": 28, "grayscale": True}
+
+
+def known(data, problem):
+    """Return the classes that are in-distribution."""
+    near = KNOWN if data == "cifar10" else range(6)
+    return near if problem == "near" else range(10)
+
+
+@cache
+def auxiliary(data):
+    return fetch_auxiliary("lite", **kind(data))
+
+
+@cache
+def training_data(data, problem):
+    """Return images and labels to train on, and images held out to choose by."""
+    fetched = FETCH[data]()
+    rows = np.random.default_rng(0).permutation(len(fetched.X_train))[: N_TRAIN + N_HELD_OUT]
+    rows = rows[np.isin(fetched.y_train[rows], known(data, problem))]
+    held_out, rows = np.split(rows, [N_HELD_OUT * len(rows) // (N_TRAIN + N_HELD_OUT)])
+    return fetched.X_train[rows], fetched.y_train[rows], fetched.X_train[held_out]
+
+
+@cache
+def test_data(data, problem):
+    """Return test images, labels and the sets of what is not in-distribution."""
+    fetched = FETCH[data]()
+    inside = np.isin(fetched.y_test, known(data, problem))
+    if problem == "near":
+        sets = {"other classes": fetched.X_test[~inside]}
+    else:
+        sets = {name: fetch_ood(name, **kind(data)).X_ood for name in FAR}
+        sets |= {name: make().X_test for name, make in clothes_and_digits(data).items()}
+        if data != "cifar10":
+            sets["letters"] = fetch_ood("letters").X_ood
+    return fetched.X_test[inside], fetched.y_test[inside], sets
+
+
+def clothes_and_digits(data):
+    others = {"cifar10": (), "fashion": ("mnist",), "mnist": ("fashion",)}[data]
+    return {TITLES[name]: FETCH[name] for name in others}
+
+
+@memory.cache
+def plain(data, problem, seed):
+    """Train the classifier that every detector reads or begins with; also its CPU seconds."""
+    X, y, _ = training_data(data, problem)
+    options = SHARED | {"augment": augment(data), "random_state": seed}
+    return timed(Classifier(max_epochs=EPOCHS[data], lr=RATES[0], **options), X, y)
+
+
+def augment(data):
+    return "crop-flip" if data == "cifar10" else None
+
+
+def timed(detector, *args, **kwargs):
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        detector.fit(*args, **kwargs)
+    return detector, time.process_time() - start
+
+
+def detectors(data, problem, network, seed, lr):
+    """Return fitted detectors by name, and the CPU seconds of training."""
+    X, y, _ = training_data(data, problem)
+    classifier, seconds = plain(data, problem, seed)
+    if network == "plain":
+        frozen = FrozenEstimator(classifier)
+        return {name: make(frozen).fit(X, y) for name, make in READERS.items()}, seconds
+    make, own = TUNED[network]
+    options = SHARED | {"lr": lr, "augment": augment(data), "random_state": seed}
+    detector = make(classifier.module_, **({"max_epochs": TUNING_EPOCHS} | options | own))
+    unaided = make in (Classifier, skood.UnleashingMaskDetector)
+    given = {} if unaided else {"X_aux": (auxiliary(data).X_aux,)}
+    fitted, seconds = timed(detector, X, y, **given)
+    named = {network: fitted}
+    if network == "OE":  # the authors' other score, of the same network
+        reader = make(fitted.module_, max_epochs=0, score="uniform")
+        named["OE, score H(U; p)"] = reader.fit(X[:1000], y[:1000])
+    return named, seconds
+
+
+def measure(data, problem, network, seed, lr):
+    """Return a row for each detector and set, those to choose by included."""
+    fitted, seconds = detectors(data, problem, network, seed, lr)
+    X_in, y_in, sets = test_data(data, problem)
+    rows = judge(fitted, X_in, y_in, sets)
+    if network != "plain" and seed == SEEDS[0]:
+        X = training_data(data, problem)[2]
+        chosen_by = outliers_of(X)
+        rows += judge(fitted, X, None, {f"held out: {name}": A for name, A in chosen_by.items()})
+    return pd.DataFrame(rows).assign(cpu_s=round(seconds, 1))
+
+
+def judge(fitted, X_in, y_in, sets):
+    scores_in = skood.score_many([*fitted.values()], X_in)
+    accuracy = np.nan
+    if y_in is not None:
+        accuracy = (next(iter(fitted.values())).predict_class(X_in) == y_in).mean()
+    rows = []
+    for name, X in sets.items():
+        scores_out = skood.score_many([*fitted.values()], X)
+        truth = np.repeat([1, -1], [len(X_in), len(X)])
+        for method, one, other in zip(fitted, scores_in, scores_out, strict=True):
+            joint = np.concatenate([one, other])
+            rows.append({
+                "method": method, "set": name, "auroc": auroc(truth, joint),
+                "fpr95": fpr95(truth, joint), "accuracy": accuracy,
+            })
+    return rows
+
+
+def chosen_rates(rows, data):
+    """Return, for each method, the rate that the held-out outliers prefer: seed 0, all classes."""
+    rows = rows[rows.set.str.startswith("held out") & rows.problem.eq("far") & rows.data.eq(data)]
+    means = rows.groupby(["network", "lr"]).auroc.mean().unstack()
+    return means.idxmax(axis=1).to_dict(), means
+
+
+def settings(data, networks, problems, seeds, rates):
+    return [
+        {"data": data, "problem": problem, "network": network, "seed": seed, "lr": rates[network]}
+        for problem in problems for seed in seeds for network in networks
+    ]
+
+
+def run(data, jobs, path):
+    """Measure what is missing, and return all rows and the chosen rates."""
+    def ensure(*of):
+        return harness.measure_all(measure, settings(data, *of), path, jobs)
+
+    ensure(["plain"], PROBLEMS[data], SEEDS, {"plain": RATES[0]})
+    for lr in RATES:
+        rows = ensure(TUNED, ("far",), SEEDS[:1], dict.fromkeys(TUNED, lr))
+    rates, means = chosen_rates(rows, data)
+    for problem in PROBLEMS[data]:
+        rows = ensure(TUNED, (problem,), SEEDS, rates)
+    return rows, rates, means
+
+
+def page(data, rows, rates, means):
+    test = rows[~rows.set.str.startswith("held out")]
+    test = test[test.lr.eq(test.network.map(rates).fillna(RATES[0]))]
+    return f"""\
+# Every detector on {TITLES[data]}
+
+{harness.provenance(f"python benchmarks/images.py --data {data} --jobs 2", test)}
+
+{setting(data)}
+
+{"".join(section(data, problem, test[test.problem == problem]) for problem in PROBLEMS[data])}
+## How the learning rates were chosen
+
+Mean AUROC, percent, of seed 0 against outliers made of held-out training images (arithmetic and
+geometric means of two, jigsaws, speckle, pixels, uniform noise: the validation outliers of the
+Outlier Exposure paper). No test set is touched.
+
+{harness.markdown(
+    ["method", *(f"{lr:g}" for lr in means.columns), "chosen"],
+    [[name, *(f"{100 * v:.2f}" for v in line), f"{rates[name]:g}"]
+     for name, line in zip(means.index, means.to_numpy(), strict=True)],
+)}
+"""
+
+
+def setting(data):
+    aux = auxiliary(data)
+    return f"""\
+- Network: `SmallResNet`, the default. Every seed has the same {N_TRAIN:,} training images
+  (six classes: those of them). The plain classifier takes {EPOCHS[data]} epochs, each method that
+  trains {TUNING_EPOCHS} more from it (SOFL one in each of its phases), in batches of 64 with 128
+  outliers. *Cross-entropy, as long* goes on without outliers: the control.
+- Outliers: {len(aux.X_aux):,} crops, of {harness.composition(aux)}. No picture of them is in a
+  test set. WOODS has them as its wild set; UM and UMAP use none.
+- Readers of the plain classifier have all parameters at their defaults, the others all but the
+  learning rate of fine-tuning, which is chosen below.
+- Percent, mean ± standard deviation over the seeds. FPR95 has in-distribution images as positive.
+  CPU s: of the plain classifier for its readers, of the further epochs for the others."""
+
+
+def section(data, problem, rows):
+    sets = [*dict.fromkeys(rows.set)]
+    names = "all ten classes against other things" if problem == "far" else (
+        f"classes {', '.join(map(str, known(data, problem)))} against the other four")
+    return f"## {problem.capitalize()}: {names}\n\n{harness.ranking(rows, sets)}\n\n" + gains(rows)
+
+
+def gains(rows):
+    """Say what was no better than the network that had no outliers for as many steps."""
+    mean = rows.groupby("method").auroc.mean()
+    control = mean["cross-entropy, as long"]
+    worse = [name for name in TUNED if mean[name] < control]
+    text = "none" if not worse else ", ".join(worse)
+    return f"Trained methods below the control (its score: largest logit): {text}.\n\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", choices=[*FETCH], default="cifar10")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--fresh", action="store_true", help="measure everything again")
+    options = parser.parse_args()
+    path = harness.RESULTS / f"images_{options.data}.csv"
+    if options.fresh:
+        path.unlink(missing_ok=True)
+        memory.clear(warn=False)
+    text = page(options.data, *run(options.data, options.jobs, path))
+    path.with_suffix(".md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
