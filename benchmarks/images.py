@@ -281,4 +281,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    import images  # under its name other processes find it
+
+    images.main()
