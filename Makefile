@@ -9,7 +9,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python examples/plot_quickstart.py
 
 test: $(VENV)/.installed
-	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n 2
+	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
