@@ -580,6 +580,28 @@ def test_recalibration_trains_nothing_and_takes_the_alpha_of_now(table):
     assert detector.calibration_.sizes.tolist() == [150]
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"conditional_on": "label"}, {"conditional_on": "predicted"},
+    {"method": "cross", "n_folds": 2},
+])
+def test_another_alpha_is_decided_by_at_once(table, options, tmp_path):
+    X, y, A = table
+    detector = ConformalDetector(OutlierExposureDetector(**FAST), random_state=0, **options)
+    detector.fit(X, y, X_aux=(A,))
+    p, rows = detector.p_values(A), X[:20]
+    for alpha in (0.05, 0.2, 0.5):
+        detector.set_params(alpha=alpha)
+        np.testing.assert_array_equal(detector.predict(A) == -1, p <= alpha)
+        again = clone(detector).fit(X, y, X_aux=(A,))
+        np.testing.assert_array_equal(detector.offset_, again.offset_)
+        np.testing.assert_array_equal(detector.predict(rows), again.predict(rows))
+    detector.save_weights(tmp_path / "file")
+    loaded = clone(detector).load_weights(tmp_path / "file")
+    np.testing.assert_array_equal(loaded.predict(A) == -1, p <= 0.5)
+    with pytest.raises(ValueError, match="'alpha' parameter"):
+        detector.set_params(alpha=2).predict(A)
+
+
 def test_recalibration_by_class():
     rng = np.random.default_rng(0)
     X, y = columns(rng.normal(size=100)), np.repeat([3, 7], 50)

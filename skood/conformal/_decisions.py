@@ -23,9 +23,17 @@ def _has_classes(detector):
 class CalibratedDecisions:
     """What a ConformalDetector says about new rows, once it is fitted.
 
-    It reads ``estimators_``, ``calibration_``, ``offset_`` and ``classes_``, and two things more
-    that ``fit`` leaves: ``_by``, the condition, and ``_ranks``, the FoldRanks or None.
+    It reads `alpha`, ``estimators_``, ``calibration_`` and ``classes_``, and two things more that
+    ``fit`` leaves: ``_by``, the condition, and ``_ranks``, the FoldRanks or None.
     """
+
+    @property
+    def offset_(self):
+        """The threshold at the `alpha` of now: p-values, which do not know it, are compared so."""
+        check_is_fitted(self, "calibration_")
+        self._validate_params()
+        thresholds = self.calibration_.thresholds(self.alpha)
+        return thresholds if self._by == "predicted" else float(thresholds.min())
 
     def score_samples(self, X):
         """Return how in-distribution each sample looks.
@@ -80,9 +88,9 @@ class CalibratedDecisions:
         decisions : ndarray of float64 of shape (n,)
             At least 0 for samples taken as in-distribution; ``inf`` where nothing can be refused.
         """
+        threshold = self.offset_  # first: a wrong alpha needs no scores to be told
         scores = self.score_samples(X)
-        return scores - (self.offset_[self._predicted(X)] if self._by == "predicted" else
-                         self.offset_)
+        return scores - (threshold[self._predicted(X)] if self._by == "predicted" else threshold)
 
     def predict(self, X):
         """Decide for each sample whether it is in-distribution.

@@ -44,7 +44,8 @@ class ConformalDetector(
         one: whatever has ``score_samples``, higher = more in-distribution. It is cloned and fitted;
         in a ``FrozenEstimator`` it is used as it is, and all of X calibrates.
     alpha : float in (0, 1), default=0.05
-        Rate of false alarms. Fewer than ``1 / alpha - 1`` calibration rows refuse nothing.
+        Rate of false alarms. Fewer than ``1 / alpha - 1`` calibration rows refuse nothing. It may
+        be set anew after ``fit``: thresholds follow, and nothing needs to be fitted again.
     method : {"split", "cross"}, default="split"
         ``"split"``: one part of X calibrates, the rest trains. ``"cross"``: every row calibrates a
         detector that was trained without its fold; all rows do both, training and scoring take
@@ -70,7 +71,8 @@ class ConformalDetector(
     estimator_ : estimator
         That one, of ``method="split"``.
     offset_ : float or ndarray of shape (n_classes,)
-        Threshold on ``score_samples``; ``-inf`` where calibration rows are too few for `alpha`.
+        Threshold on ``score_samples`` at the `alpha` that is set now; ``-inf`` where calibration
+        rows are too few for it.
         With ``conditional_on="predicted"`` one for each of ``classes_``.
     calibration_ : Calibration
         The sorted scores of the calibration rows; ``calibration_.sizes`` counts them, by class if
@@ -275,20 +277,16 @@ class ConformalDetector(
         return ungrouped(len(codes))
 
     def _calibrate(self, scores, groups, names):
-        """Set the calibration rows and the threshold."""
-        calibration = Calibration(scores, groups, len(names))
-        thresholds = calibration.thresholds(self.alpha)
-        self.offset_ = thresholds if self._by == "predicted" else float(thresholds.min())
-        self.calibration_ = calibration
+        self.calibration_ = Calibration(scores, groups, len(names))
 
     def recalibrate(self, X_in, y=None):
-        """Set the threshold anew by other rows, without training.
+        """Take other rows to calibrate by, without training.
 
         Parameters
         ----------
         X_in : array-like of shape (n, *sample_shape)
             In-distribution rows that the estimator was not trained on, drawn as those to come.
-            They replace all earlier calibration rows, at the `alpha` that is set now.
+            They replace all earlier calibration rows.
         y : array-like of shape (n,), default=None
             Labels; needed, and of the classes known from ``fit``, with ``conditional_on="label"``.
             Rows with ``y == -1`` are left out.
