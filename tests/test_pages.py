@@ -1,8 +1,11 @@
 """Every Python block of README and of the pages runs as written, in order."""
 
 import importlib
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,26 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
         namespace = {}
         for block in blocks:
             exec(compile(block, page.name, "exec"), namespace)
+
+
+def test_the_scripts_of_clusters_run(tmp_path):
+    for extra in ("accelerate", "dask"):
+        pytest.importorskip(extra, reason="the extra 'distributed' is not installed")
+    page = (ROOT / "docs" / "scale.md").read_text()
+    scripts = re.findall(r"^```py\n# (\w+\.py)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert [name for name, _ in scripts] == ["search_dask.py", "score_dask.py", "train.py"]
+    (launched,) = re.findall(r"^accelerate launch --cpu (.+ train\.py) ", page, re.MULTILINE)
+    launch = ["-m", "accelerate.commands.launch", "--cpu", *launched.split()]
+    for name, text in scripts:
+        (tmp_path / name).write_text(text)
+        run = subprocess.run(
+            [sys.executable, *(launch if name == "train.py" else [name])], cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=300,
+        )
+        assert run.returncode == 0, run.stderr
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made >= {"best.joblib", "large.npy", "atom.checkpoint", "detector.joblib"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -61,3 +84,11 @@ def test_the_api_page_has_every_public_name():
     words = re.findall(r"[\w.]+", (ROOT / "docs" / "api.md").read_text())
     named = {word.rstrip(".").rpartition(".")[2] for word in words}
     assert public_names() - named == {"__version__"}
+
+
+def test_the_evidence_has_every_record_and_its_command():
+    page = (ROOT / "docs" / "evidence" / "index.md").read_text()
+    records = {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.md")}
+    assert set(re.findall(r"results/(\w+)\.md", page)) == records
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert set(re.findall(r"python benchmarks/(\w+)\.py", page)) <= scripts
