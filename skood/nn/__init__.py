@@ -2,10 +2,11 @@
 
 from ._images import CIFAR_MEAN, CIFAR_STD
 from .densenet import DenseNet
+from .head import find_head, widen_head
 from .mlp import MLP
 from .mnist import MNISTConvNet
 from .resnet import SmallResNet
-from .tap import find_head, forward_features, forward_layer, widen_head
+from .tap import forward_features, forward_layer
 from .wide_resnet import WideResNet
 
 __all__ = [

@@ -22,7 +22,8 @@ from ..engine.build import check_device
 from ..engine.frozen import freeze
 from ..engine.inference import in_eval_mode, predict_features, predict_logits
 from ..engine.precision import check_precision
-from ..nn.tap import Layers, find_head
+from ..nn import find_head
+from ..nn.tap import Layers
 from .blocks import blocks
 from .source import example_for, network_like, trained_net
 
