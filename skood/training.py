@@ -151,17 +151,25 @@ class BaseTrainedDetector(BaseDetector):
 
     def _pretrain(self, data, rng):
         """Train the classifier alone, which most methods assume has been done."""
-        epochs = self.pretrain_epochs
         if self.classes_ is None:
-            if epochs not in (0, "auto"):
+            if self.pretrain_epochs not in (0, "auto"):
                 warnings.warn(
-                    f"pretrain_epochs={epochs} is passed over: without labels there is no "
-                    "classifier to pretrain.", UserWarning, stacklevel=5,
+                    f"pretrain_epochs={self.pretrain_epochs} is passed over: without labels there "
+                    "is no classifier to pretrain.", UserWarning, stacklevel=5,
                 )
             return []
-        if epochs == "auto":
-            epochs = 0 if isinstance(self.module, nn.Module) else self.max_epochs
-        return self._train(self._loader(data, None, rng), cross_entropy, "pretrain", epochs)
+        loader = self._loader(data, None, rng)
+        return self._train(loader, cross_entropy, "pretrain", self._n_pretrain_epochs())
+
+    def _n_pretrain_epochs(self):
+        if self.pretrain_epochs != "auto":
+            return self.pretrain_epochs
+        return 0 if isinstance(self.module, nn.Module) else self.max_epochs
+
+    def _begins_untrained(self):
+        """Whether the method's own epochs begin with a network that nobody has trained."""
+        trained = isinstance(self.module, nn.Module) or self._n_pretrain_epochs() > 0
+        return self.max_epochs > 0 and not trained
 
     def _loader(self, data, pool, rng):
         options = _without_prefix(self._options("iterator_train__"))

@@ -25,7 +25,7 @@ from skood import (
 from skood.datasets import load_digits_ood
 from skood.metrics import auroc, fpr95
 from skood.nn import MLP
-from skood.retuning import IntermediateStage, masks, unleashing_mask
+from skood.retuning import IntermediateStage, level, masks
 from skood.retuning.masks import mean_cross_entropy
 
 FAST = {"max_epochs": 3, "batch_size": 16, "lr": 0.01, "random_state": 0}
@@ -180,7 +180,7 @@ def test_of_many_rows_a_drawn_part_is_measured_whatever_the_batch_size(
 ):
     X, y, _ = table
     whole = um(trained, max_epochs=1).fit(X, y).level_
-    monkeypatch.setattr(unleashing_mask, "_N_MEASURED", 50)
+    monkeypatch.setattr(level, "_N_MEASURED", 50)
     parts = {um(trained, batch_size=size, max_epochs=1).fit(X, y).level_ for size in (5, 64)}
     assert len(parts) == 1 and whole not in parts
 
@@ -210,7 +210,7 @@ def disagreeing(monkeypatch):
     """Make the loss under masks what a test says."""
     def say(*values):
         monkeypatch.setattr(
-            unleashing_mask, "masked_cross_entropies", lambda *args: np.array(values)
+            level, "masked_cross_entropies", lambda *args: np.array(values)
         )
     return say
 

@@ -9,7 +9,6 @@ import torch
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.utils._param_validation import Interval
-from torch import nn
 from torch.nn import functional as F
 
 from .. import scores
@@ -247,8 +246,7 @@ class WOODSDetector(BaseExposureDetector):
         self._set_hidden(**kwargs)
 
     def _read_range(self, x_in, pool):
-        untrained = self.pretrain_epochs == 0 and not isinstance(self.module, nn.Module)
-        if untrained and self.classes_ is not None and self.max_epochs > 0:
+        if self._begins_untrained() and self.classes_ is not None:
             raise ValueError(
                 "pretrain_epochs=0, but WOODS keeps the classes that a network knows and does not "
                 "teach them. Give epochs, 'auto', or a trained network as module."

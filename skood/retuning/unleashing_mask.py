@@ -1,26 +1,17 @@
 """Unleashing Mask (Zhu, Li, Yao, Liu, Xu and Han, ICML 2023)."""
 
-import math
-import warnings
 from numbers import Integral, Real
 
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 from torch.nn import functional as F
 
 from .. import losses, scores
-from ..engine.inputs import Selection
-from ..engine.loader import PairedLoader
 from ..exposure.bounding import BaseBoundingDetector
-from ..training import log_odds, sample_rows
-from .masks import maskable_weights, masked_cross_entropies
+from ..training import log_odds
+from .level import set_level
+from .masks import maskable_weights
 from .popup import PopupNet
 from .reading import check_score, read
-
-_N_MEASURED = 5000  # rows that the level is measured on
-_BATCH_MEASURED = 256  # of them at a time, whatever batch_size is
-_LARGEST_ERROR = 0.25  # of the level, relative, that is let pass without a word
 
 
 class UnleashingMaskDetector(BaseBoundingDetector):
@@ -297,8 +288,7 @@ class UnleashingMaskDetector(BaseBoundingDetector):
                 "score='msp' is a probability among classes, and there are no labels: pass y, or "
                 "score='energy'."
             )
-        untrained = self.pretrain_epochs == 0 and not isinstance(self.module, nn.Module)
-        if untrained and self.max_epochs > 0 and self.level == "auto":
+        if self._begins_untrained() and self.level == "auto":
             raise ValueError(
                 "pretrain_epochs=0 leaves no trained network whose level could be measured. Give "
                 "epochs, 'auto', a trained network as module, or a level."
@@ -315,12 +305,10 @@ class UnleashingMaskDetector(BaseBoundingDetector):
     def _pretrain(self, data, rng):
         if self.classes_ is not None:
             return super()._pretrain(data, rng)
-        epochs = self.pretrain_epochs
-        if epochs == "auto":
-            epochs = 0 if isinstance(self.module, nn.Module) else self.max_epochs
-        if data.pool is None or epochs == 0:
+        if data.pool is None:
             return []
-        return self._train(self._loader(data, data.pool, rng), log_odds, "pretrain", epochs)
+        loader = self._loader(data, data.pool, rng)
+        return self._train(loader, log_odds, "pretrain", self._n_pretrain_epochs())
 
     # ---- the retuning
 
@@ -337,48 +325,11 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         return history
 
     def _problem(self, data, rng):
-        self._set_level(data, rng)
+        set_level(self, data, rng)
         joined = self.classes_ is not None and data.pool is not None
         if joined and self.exposure == "energy":
             self._set_margins(data, rng)
         return self._loss, []
-
-    def _set_level(self, data, rng):
-        if self.level != "auto":
-            self.level_ = float(self.level)
-            return
-        module = _WithOutliers(self.module_) if self.classes_ is None else self.module_
-        measured = masked_cross_entropies(
-            module, self._samples(data, rng), 1 - self.remove_fraction, self.n_masks, self.dtype,
-            self.precision,
-        )
-        self.level_, self.level_std_ = float(measured.mean()), float(measured.std())
-        self._check_level()
-
-    def _check_level(self):
-        if not math.isfinite(self.level_):
-            raise ValueError(
-                f"level='auto': the cross-entropy under masks is {self.level_}. The network gives "
-                "NaN or infinite logits for some rows of X: look at its weights, or scale X."
-            )
-        # Of the mean over masks; one mask says nothing about it.
-        error = self.level_std_ / math.sqrt(max(self.n_masks - 1, 1))
-        if error > _LARGEST_ERROR * self.level_:
-            warnings.warn(
-                f"the masks disagree about the level: {self.level_:.2g} nats, with a standard "
-                f"error of {error:.2g} for n_masks={self.n_masks}. Masks of remove_fraction="
-                f"{self.remove_fraction} may wreck this network. Give a level, lower "
-                "remove_fraction, or raise n_masks.",
-                UserWarning, stacklevel=8,
-            )
-
-    def _samples(self, data, rng):
-        index = sample_rows(len(data.x_in), _N_MEASURED, rng)
-        return _Samples(PairedLoader(
-            Selection(data.x_in, index), data.y_in[index],
-            data.pool if self.classes_ is None else None, batch_size=_BATCH_MEASURED,
-            outlier_ratio=1.0, rng=rng, augment=self.augment, dtype=self.dtype, shuffle=False,
-        ))
 
     def _loss(self, logits_in, y_in, logits_out):
         if self.classes_ is None:
@@ -404,26 +355,3 @@ class UnleashingMaskDetector(BaseBoundingDetector):
         if self._hidden["score"] == "msp":
             return scores.msp(logits, log_odds=True)
         return self._score(logits)
-
-
-class _Samples:
-    """Labelled batches, augmented anew at each pass; the outliers among them are class 1."""
-
-    def __init__(self, loader):
-        self.loader = loader
-
-    def __iter__(self):
-        for pair, y_in in self.loader:
-            yield pair.x, torch.cat([y_in, y_in.new_ones(len(pair.x) - pair.n_in)])
-
-
-class _WithOutliers(nn.Module):
-    """A network whose one output is the log-odds of X, as one of two classes."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        logits = self.net(x)
-        return torch.cat([logits, torch.zeros_like(logits)], dim=1)
