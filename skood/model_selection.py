@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 
-from .metrics._curve import Curve, check_scores, is_in_distribution
+from .labels import is_in_distribution
+from .metrics._curve import Curve, check_scores
 from .metrics._protocols import check_tpr, summarise
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import uuid
 import warnings
 import zipfile
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from .._files import replaced
 
 _ENV_DATA, _ENV_PACKAGES = "SKOOD_DATA", "SKOOD_PACKAGES"
 
@@ -189,11 +190,6 @@ def cached(path, build):
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
             warnings.warn(f"{path} is damaged ({error}) and is built again.", stacklevel=3)
     arrays = {key: np.require(values, requirements="CW") for key, values in build().items()}
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with open(temporary, "wb") as stream:
-            np.savez(stream, **arrays)
-        os.replace(temporary, path)
-    finally:  # an interrupt too must not leave the part behind
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as stream:
+        np.savez(stream, **arrays)
     return arrays

@@ -34,6 +34,20 @@ def check_set_scores(scores, name):
     return scores
 
 
+def innermost(detector):
+    """Return the detector at the end of searches and pipelines."""
+    while hasattr(detector, "best_estimator_") or hasattr(detector, "steps"):
+        at_end = getattr(detector, "best_estimator_", None)
+        detector = detector.steps[-1][1] if at_end is None else at_end
+    return detector
+
+
+def offset_of(detector):
+    """Return the one threshold of a detector, or None: it may have one for each class."""
+    offset = getattr(innermost(detector), "offset_", None)
+    return None if offset is None or np.ndim(offset) else float(offset)
+
+
 def rightly_named(detector, X_in, y_in):
     """Return which rows are given their class, also by the detector at the end of a pipeline."""
     last, rows = detector, X_in

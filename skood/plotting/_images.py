@@ -5,16 +5,12 @@ import numpy as np
 from .. import _images
 from ..metrics._sets import named_sets
 from ..validation import as_array
-
-ID = "in-distribution"
+from ._scores import ID, by_name
 
 
 def rows_by_name(X_in, X_ood):
     """Return all sets of rows by name, ID first."""
-    sets = named_sets(X_ood, with_mean=False)
-    if ID in sets:
-        raise ValueError(f"no out-of-distribution set may be named {ID!r}.")
-    rows = {ID: X_in, **{str(name): X for name, X in sets.items()}}
+    rows = by_name(X_in, named_sets(X_ood, with_mean=False))
     return {name: X if hasattr(X, "shape") else np.asarray(X) for name, X in rows.items()}
 
 

@@ -73,6 +73,6 @@ def hide_spines(ax, *sides):
     ax.spines[list(sides or ("top", "right"))].set_visible(False)
 
 
-def percent(share, digits=1):
-    """Write a share as the texts of the displays do."""
-    return f"{100 * share:.{digits}f} %"
+def percent(share):
+    """Write a share as the texts of displays and reports do."""
+    return f"{100 * share:.1f} %"

@@ -4,9 +4,8 @@ import numpy as np
 
 from ._bins import axis_of, counts_in, edges_of, logit_ticks
 from ._matplotlib import ID_COLOR, hide_spines, ood_color, open_axes, percent, require_matplotlib
-from ._scores import read_scores, read_threshold, score_sets, threshold_of
+from ._scores import by_name, read_scores, read_threshold, score_sets, threshold_of
 
-ID = "in-distribution"
 _TALLEST = 0.8  # of the distance between two rows
 
 
@@ -149,9 +148,7 @@ class ScoreHistogramDisplay:
 
     @classmethod
     def _from_scores(cls, scores_in, scores_ood, threshold, bins, scale):
-        if ID in scores_ood:
-            raise ValueError(f"no out-of-distribution set may be named {ID!r}.")
-        sets = {ID: scores_in, **scores_ood}
+        sets = by_name(scores_in, scores_ood)
         everything = np.concatenate(list(sets.values()))
         edges = edges_of(bins, everything, scores_in, threshold, axis_of(scale, everything))
         accepted = None if threshold is None else {

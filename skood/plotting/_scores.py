@@ -5,8 +5,9 @@ from numbers import Real
 
 import numpy as np
 
-from ..metrics._sets import check_detector, check_set_scores, named_sets
+from ..metrics._sets import check_detector, check_set_scores, named_sets, offset_of
 
+ID = "in-distribution"
 _ADVICE = "; scores are drawn by from_scores"
 
 
@@ -34,6 +35,13 @@ def score_sets(detector, X_in, X_ood, *, with_mean=False):
     }
 
 
+def by_name(of_in, of_ood):
+    """Return what belongs to each set by the set's name, ID first."""
+    if ID in of_ood:
+        raise ValueError(f"no out-of-distribution set may be named {ID!r}.")
+    return {ID: of_in, **{str(name): each for name, each in of_ood.items()}}
+
+
 def _checked(scores, name):
     return check_set_scores(scores, name).astype(np.float64)
 
@@ -53,20 +61,5 @@ def threshold_of(detector, threshold):
     """Return the threshold as `read_threshold`; "auto" is the detector's, if it has one."""
     check_detector(detector, _ADVICE)
     if isinstance(threshold, str) and threshold == "auto":
-        return _offset(detector)
+        return offset_of(detector)
     return read_threshold(threshold, "a number, 'auto' or None")
-
-
-def _offset(detector):
-    """Return ``offset_`` of a detector, also of one inside a pipeline or a search.
-
-    None where there is no such threshold, or one for each class.
-    """
-    while not hasattr(detector, "offset_"):
-        if hasattr(detector, "best_estimator_"):
-            detector = detector.best_estimator_
-        elif hasattr(detector, "steps"):
-            detector = detector.steps[-1][1]
-        else:
-            return None
-    return None if np.ndim(detector.offset_) else float(detector.offset_)

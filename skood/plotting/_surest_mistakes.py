@@ -3,9 +3,9 @@
 import numpy as np
 
 from .._numbers import check_integer
-from ._images import ID, check_images, check_pairs, read_images, rows_by_name, take
+from ._images import check_images, check_pairs, read_images, rows_by_name, take
 from ._matplotlib import ID_COLOR, ood_color, open_axes, percent, require_matplotlib
-from ._scores import read_scores, read_threshold, score_sets, threshold_of
+from ._scores import ID, by_name, read_scores, read_threshold, score_sets, threshold_of
 
 _STEP_X, _STEP_Y = 1.12, 1.5  # from one image to the next, in widths and heights of an image
 
@@ -161,7 +161,7 @@ class SurestMistakesDisplay:
     @classmethod
     def _from_scores(cls, scores, sets, n_images, threshold, to_images, classify):
         check_integer("n_images", n_images, 1)
-        scores = {ID: scores[0], **scores[1]}
+        scores = by_name(*scores)
         check_pairs(scores, sets)
         index = {name: _surest(s, name == ID, n_images) for name, s in scores.items()}
         rows = {name: take(sets[name], i) for name, i in index.items()}

@@ -3,45 +3,30 @@
 import numpy as np
 from scipy.stats import binomtest
 
-from ..metrics._sets import check_detector, rightly_named
-from ._tables import interval, percent
+from ..metrics._sets import check_detector, innermost, offset_of, rightly_named
+from ..plotting._matplotlib import percent
+from ._tables import interval
 
 
 def decisions(detector, sets, scores, y_in, level):
     """Return the shares refused with exact intervals, the accuracy, and the promise."""
     check_detector(detector)
-    last = innermost(detector)
-    refused = _refused(detector, last, sets, scores)
+    threshold = offset_of(detector)
+    refused = _refused(detector, threshold, sets, scores)
     rows = None if refused is None else [
         [name, *_share(flags, level), _wanted(i)] for i, (name, flags) in enumerate(refused.items())
     ]
-    threshold = threshold_of(last)
     return {
         "head": ["set", "refused", "wanted"],
         "rows": rows,
         "threshold": None if threshold is None else f"{threshold:.6g}",
-        "promise": _promise(last),
+        "promise": _promise(innermost(detector)),
         "accuracy": None if y_in is None else _accuracy(detector, sets, y_in, level),
     }
 
 
-def innermost(detector):
-    """Return the detector at the end of searches and pipelines."""
-    while hasattr(detector, "best_estimator_") or hasattr(detector, "steps"):
-        at_end = getattr(detector, "best_estimator_", None)
-        detector = detector.steps[-1][1] if at_end is None else at_end
-    return detector
-
-
-def threshold_of(last):
-    """Return the one threshold on its scores, or None: it may have one for each class."""
-    offset = getattr(last, "offset_", None)
-    return None if offset is None or np.ndim(offset) else float(offset)
-
-
-def _refused(detector, last, sets, scores):
+def _refused(detector, threshold, sets, scores):
     """Return which rows of each set are refused, without a second pass where a threshold tells."""
-    threshold = threshold_of(last)
     if threshold is not None:
         return {name: each < threshold for name, each in scores.items()}
     if hasattr(detector, "predict"):

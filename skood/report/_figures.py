@@ -5,6 +5,7 @@ from io import BytesIO
 
 import numpy as np
 
+from ..metrics._sets import innermost, offset_of
 from ..plotting import (
     FPRAtTPRDisplay,
     ROCDisplay,
@@ -12,7 +13,6 @@ from ..plotting import (
     SurestMistakesDisplay,
     TrainingCurveDisplay,
 )
-from ._decisions import innermost, threshold_of
 
 # Without a salt the ids within a picture are random, and no page is like the one before.
 _COMMON = {"svg.hashsalt": "skood", "font.size": 11}
@@ -23,7 +23,7 @@ _STYLES = {
 
 def pictures(detector, sets, scores, to_images):
     """Return the title, what to see, and both versions of each picture."""
-    threshold = threshold_of(innermost(detector))
+    threshold = offset_of(detector)
     threshold = threshold if threshold is None or np.isfinite(threshold) else None
     shown = _of_scores(scores, threshold)
     if to_images is not None or all(_are_images(X) for X in sets.values()):

@@ -15,17 +15,13 @@ import skorch
 import torch
 
 from .._version import __version__
+from ..plotting._matplotlib import percent
 
 N_SUREST, N_COLUMNS = 5, 8  # rows of each set and columns of X that the page shows
 METRICS = {
     "fpr95": "FPR95", "auroc": "AUROC", "aupr_in": "AUPR, ID positive",
     "aupr_out": "AUPR, OOD positive",
 }
-
-
-def percent(share):
-    """Return a share as the page writes it."""
-    return f"{100 * share:.1f} %"
 
 
 def interval(low, high):

@@ -1,12 +1,12 @@
 """The report's door: what is measured once, and the page that shows it."""
 
-import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
+from .._files import replaced
 from ..metrics import ood_report
+from ..metrics._sets import named_sets
 from ..plotting._matplotlib import require_matplotlib
-from ..plotting._scores import score_sets
+from ..plotting._scores import by_name, score_sets
 from ._decisions import decisions
 from ._figures import pictures
 from ._tables import data_card, metrics_table, settings, surest_rows
@@ -109,8 +109,7 @@ def write_report(
     if n_bootstrap == 0:
         raise ValueError("n_bootstrap must be at least 1: the report's numbers have intervals.")
     scores_in, scores_ood = score_sets(detector, X_in, X_ood, with_mean=True)
-    sets = _sets(X_in, X_ood)
-    scores = dict(zip(sets, [scores_in, *scores_ood.values()], strict=True))
+    scores, sets = by_name(scores_in, scores_ood), by_name(X_in, named_sets(X_ood))
     measured = ood_report(
         None, scores_in, scores_ood, n_bootstrap=n_bootstrap, confidence_level=confidence_level,
         random_state=random_state,
@@ -126,13 +125,9 @@ def write_report(
         level=f"{confidence_level:.0%}",
         n_bootstrap=n_bootstrap,
     )
-    return _replace(Path(path), page)
-
-
-def _sets(X_in, X_ood):
-    """Return the rows of every set by name, the in-distribution ones first."""
-    named = X_ood if isinstance(X_ood, dict) else {"ood": X_ood}
-    return {"in-distribution": X_in, **{str(name): X for name, X in named.items()}}
+    with replaced(path) as file:
+        file.write(page.encode())
+    return Path(path)
 
 
 def _template():
@@ -147,20 +142,3 @@ def _template():
         trim_blocks=True, lstrip_blocks=True,
     )
     return environment.get_template("page.html")
-
-
-def _replace(path, text):
-    """Write the file beside its place, then move it there: no reader ever sees a half."""
-    with NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    os.chmod(file.name, 0o666 & ~_umask())
-    os.replace(file.name, path)
-    return path
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
