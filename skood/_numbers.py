@@ -14,20 +14,19 @@ def check_number(name, value, lowest, strict):
 
 
 def check_integer(name, value, lowest):
-    """Refuse what is no integer of at least `lowest`."""
+    """Return an integer of at least `lowest` as an int, or say what is wrong with it."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}.")
     if value < lowest:
         raise ValueError(f"{name} must be at least {lowest}, got {value}.")
+    return int(value)
 
 
 def check_bounds(bounds):
     """Return the range of the data as a tuple, or say why it is none."""
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+    is_pair = isinstance(bounds, tuple | list) and len(bounds) == 2
+    if not is_pair or not all(isinstance(b, Real) and not isinstance(b, bool) for b in bounds):
         raise TypeError(f"bounds must be a pair of numbers or None, got {bounds!r}.")
-    for bound in bounds:
-        if isinstance(bound, bool) or not isinstance(bound, Real):
-            raise TypeError(f"bounds must be a pair of numbers or None, got {bounds!r}.")
     if not bounds[0] < bounds[1]:
         raise ValueError(f"bounds must be (lowest, highest) with lowest < highest, got {bounds!r}.")
     return tuple(bounds)

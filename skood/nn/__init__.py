@@ -1,6 +1,6 @@
 """Nets that take images in [0, 1] or tables, and a tap for the features of any net."""
 
-from ._images import CIFAR_MEAN, CIFAR_STD
+from ._published import CIFAR_MEAN, CIFAR_STD
 from .densenet import DenseNet
 from .head import find_head, widen_head
 from .mlp import MLP

@@ -2,15 +2,11 @@
 
 from torch import nn
 
+from .._numbers import check_integer
 from ._concatenation import concatenated
 from ._dropout import CheapDropout
-from ._images import (
-    NormalizedImageNet,
-    check_count,
-    check_image_shape,
-    cifar_constants,
-    initialize_as_published,
-)
+from ._images import check_image_shape
+from ._published import PublishedNet, blocks_in_a_stage, initialize_as_published
 
 
 class _Bottleneck(nn.Module):
@@ -56,7 +52,7 @@ class _Transition(nn.Module):
         return self.pool(self.dropout(self.conv1(self.relu(self.bn1(x)))))
 
 
-class DenseNet(NormalizedImageNet):
+class DenseNet(PublishedNet):
     """DenseNet-BC (bottleneck and compression) for small images.
 
     Parameters
@@ -120,17 +116,10 @@ class DenseNet(NormalizedImageNet):
         std=None,
     ):
         n_channels, *_ = check_image_shape(input_shape, min_side=4)
-        default_mean, default_std = cifar_constants(n_channels)
-        super().__init__(
-            n_channels,
-            default_mean if mean is None else mean,
-            default_std if std is None else std,
-        )
-        if (check_count(depth, "depth", minimum=10) - 4) % 6:
-            raise ValueError(f"depth must be 6 * n + 4 (10, 16, 22, 40, 100, ...), got {depth}.")
+        super().__init__(n_channels, mean, std)
         if not 0 < reduction <= 1:
             raise ValueError(f"reduction must be in (0, 1], got {reduction}.")
-        n_layers, growth = (depth - 4) // 6, check_count(growth, "growth")
+        n_layers, growth = blocks_in_a_stage(depth), check_integer("growth", growth, 1)
         n = 2 * growth
         self.conv1 = nn.Conv2d(n_channels, n, 3, padding=1, bias=False)
         self.block1 = _DenseBlock(n_layers, n, growth, dropout)
@@ -145,7 +134,7 @@ class DenseNet(NormalizedImageNet):
         n += n_layers * growth
         self.bn1 = nn.BatchNorm2d(n)
         self.relu = nn.ReLU(inplace=True)
-        self.fc = nn.Linear(n, check_count(n_outputs, "n_outputs"))
+        self.fc = nn.Linear(n, check_integer("n_outputs", n_outputs, 1))
         initialize_as_published(self)
 
     def forward(self, x):

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from .._numbers import check_integer
 from ._hooks import recording, undisturbed_eval
-from ._images import check_count
 
 
 def linears_of(module):
@@ -133,7 +133,7 @@ def widen_head(module, x, n_outputs):
     """
     name, head = find_head(module, x)
     old = head.out_features
-    if check_count(n_outputs, "n_outputs") == old:
+    if check_integer("n_outputs", n_outputs, 1) == old:
         return module
     if n_outputs < old:
         raise ValueError(f"n_outputs must be at least the module's {old} logits, got {n_outputs}.")

@@ -5,7 +5,7 @@ from numbers import Integral
 
 from torch import nn
 
-from ._images import check_count
+from .._numbers import check_integer
 
 
 class MLP(nn.Module):
@@ -44,14 +44,15 @@ class MLP(nn.Module):
         super().__init__()
         if isinstance(hidden, Integral):
             raise TypeError(f"hidden must be a sequence of integers, got {hidden}: ({hidden},)?")
-        widths = [prod(check_count(size, "each entry of input_shape") for size in input_shape)]
-        widths += [check_count(width, "each entry of hidden") for width in hidden]
+        sizes = [check_integer("each entry of input_shape", size, 1) for size in input_shape]
+        widths = [prod(sizes)]
+        widths += [check_integer("each entry of hidden", width, 1) for width in hidden]
         layers = []
         for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
             layers += [nn.Dropout(dropout)] if dropout else []
         self.hidden = nn.Sequential(*layers)
-        self.head = nn.Linear(widths[-1], check_count(n_outputs, "n_outputs"))
+        self.head = nn.Linear(widths[-1], check_integer("n_outputs", n_outputs, 1))
 
     def forward(self, x):
         """Return logits of shape (n, n_outputs) for `x` of shape (n, *input_shape)."""

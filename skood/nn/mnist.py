@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._images import check_count, check_image_shape
+from .._numbers import check_integer
+from ._images import check_image_shape
 
 
 def _gate(u):
@@ -57,7 +58,7 @@ class MNISTConvNet(nn.Module):
         self.conv2 = nn.Conv2d(10, 20, 5)
         self.conv2_drop = nn.Dropout2d()
         self.fc1 = nn.Linear(20 * height * width, 50)
-        self.fc2 = nn.Linear(50, check_count(n_outputs, "n_outputs"))
+        self.fc2 = nn.Linear(50, check_integer("n_outputs", n_outputs, 1))
 
     def forward(self, x):
         """Return logits of shape (n, n_outputs) for images `x` in [0, 1], shape (n, C, H, W)."""

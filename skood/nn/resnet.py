@@ -4,7 +4,8 @@ import math
 
 from torch import nn
 
-from ._images import NormalizedImageNet, check_count, check_image_shape
+from .._numbers import check_integer
+from ._images import NormalizedImageNet, check_image_shape
 
 
 def _conv_bn(n_in, n_out, kernel_size, stride):
@@ -82,7 +83,7 @@ class SmallResNet(NormalizedImageNet):
     def __init__(self, input_shape, n_outputs, *, width=16, dropout=0.0, mean=0.5, std=0.25):
         n_channels, *sides = check_image_shape(input_shape, min_side=4)
         super().__init__(n_channels, mean, std)
-        width, n_halvings = check_count(width, "width"), _n_halvings(*sides)
+        width, n_halvings = check_integer("width", width, 1), _n_halvings(*sides)
         halve = [2 if n_halvings > before else 1 for before in range(3)]
         stem = [_conv_bn(n_channels, width, 3, halve[2]), nn.ReLU(inplace=True)]
         for _ in range(n_halvings - 3):
@@ -94,7 +95,7 @@ class SmallResNet(NormalizedImageNet):
             _Block(2 * width, 4 * width, halve[0]),
         )
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(4 * width, check_count(n_outputs, "n_outputs"))
+        self.head = nn.Linear(4 * width, check_integer("n_outputs", n_outputs, 1))
 
     def forward(self, x):
         """Return logits of shape (n, n_outputs) for images `x` in [0, 1], shape (n, C, H, W)."""

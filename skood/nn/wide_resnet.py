@@ -2,14 +2,10 @@
 
 from torch import nn
 
+from .._numbers import check_integer
 from ._dropout import CheapDropout
-from ._images import (
-    NormalizedImageNet,
-    check_count,
-    check_image_shape,
-    cifar_constants,
-    initialize_as_published,
-)
+from ._images import check_image_shape
+from ._published import PublishedNet, blocks_in_a_stage, initialize_as_published
 
 
 class _PreactivationBlock(nn.Module):
@@ -49,7 +45,7 @@ class _Group(nn.Module):
         return self.layer(x)
 
 
-class WideResNet(NormalizedImageNet):
+class WideResNet(PublishedNet):
     """Wide residual network for small images.
 
     Parameters
@@ -109,22 +105,15 @@ class WideResNet(NormalizedImageNet):
         std=None,
     ):
         n_channels, *_ = check_image_shape(input_shape, min_side=4)
-        default_mean, default_std = cifar_constants(n_channels)
-        super().__init__(
-            n_channels,
-            default_mean if mean is None else mean,
-            default_std if std is None else std,
-        )
-        if (check_count(depth, "depth", minimum=10) - 4) % 6:
-            raise ValueError(f"depth must be 6 * n + 4 (10, 16, 22, 28, 40, ...), got {depth}.")
-        n_blocks, width = (depth - 4) // 6, check_count(width, "width")
+        super().__init__(n_channels, mean, std)
+        n_blocks, width = blocks_in_a_stage(depth), check_integer("width", width, 1)
         self.conv1 = nn.Conv2d(n_channels, 16, 3, padding=1, bias=False)
         self.block1 = _Group(n_blocks, 16, 16 * width, 1, dropout)
         self.block2 = _Group(n_blocks, 16 * width, 32 * width, 2, dropout)
         self.block3 = _Group(n_blocks, 32 * width, 64 * width, 2, dropout)
         self.bn1 = nn.BatchNorm2d(64 * width)
         self.relu = nn.ReLU(inplace=True)
-        self.fc = nn.Linear(64 * width, check_count(n_outputs, "n_outputs"))
+        self.fc = nn.Linear(64 * width, check_integer("n_outputs", n_outputs, 1))
         initialize_as_published(self)
 
     def forward(self, x):

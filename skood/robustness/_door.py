@@ -124,7 +124,7 @@ def check_pgd(attacks, *, eps, step_size, n_steps, n_restarts, bounds):
     check_integer("n_steps", n_steps, 0)
     check_integer("n_restarts", n_restarts, 1)
     if bounds is not None:
-        bounds = tuple(check_bounds(bounds))
+        bounds = check_bounds(bounds)
         if "compositional" in attacks and not bounds[0] <= 0 < 1 <= bounds[1]:
             raise ValueError(
                 "the attack 'compositional' begins with corrupted images in [0, 1], which bounds="
