@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from .engine.inputs import Selection
 from .engine.pool import OutlierPool
 from .labels import is_in_distribution
-from .validation import check_kind, check_range, check_samples, check_shape
+from .validation import check_dataset, check_kind, check_range, check_samples, check_shape
 
 
 @dataclass
@@ -119,7 +119,7 @@ def _read_outliers(detector, X_aux, X):
 
 def _read_source(detector, source, n_dims):
     if isinstance(source, Dataset):
-        return _read_dataset(source)
+        return check_dataset(source, "X_aux")
     if isinstance(source, list) and source and len(np.shape(source[0])) == n_dims:
         raise TypeError("X_aux is a list of arrays: pass a tuple of them.")
     if not isinstance(source, (list, SliceDataset)) and not hasattr(source, "shape"):
@@ -128,17 +128,6 @@ def _read_source(detector, source, n_dims):
             f"{type(source).__name__}."
         )
     return check_samples(detector, source, name="X_aux", min_samples=0)
-
-
-def _read_dataset(source):
-    # Every Dataset inherits a __getitem__, which says that there is none.
-    can_be_asked = type(source).__getitem__ is not Dataset.__getitem__
-    if not hasattr(source, "__len__") or not can_be_asked:
-        raise TypeError(
-            "X_aux must be a map-style Dataset (with __len__ and __getitem__), "
-            f"got {type(source).__name__}."
-        )
-    return source
 
 
 def _check_items(detector, batch):

@@ -41,8 +41,10 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
     """
     X = as_array(X, name)
     shape = tuple(X.shape)
-    if not reset and len(shape) > 1 and (name != "X" or max(len(shape), _ndim(detector)) > 2):
-        check_shape(shape[1:], detector.input_shape_, name)  # of tables X, scikit-learn says it
+    if not reset and len(shape) > 1:
+        is_table = max(len(shape) - 1, len(detector.input_shape_)) == 1
+        if name != "X" or not is_table:  # of tables X, scikit-learn says it
+            check_shape(shape[1:], detector.input_shape_, name)
     check_kind(X, name, tokens=detector.dtype == "int64")
     with np.errstate(over="ignore", invalid="ignore"):  # of what it then refuses as infinite
         checked = check_array(
@@ -104,10 +106,6 @@ def check_range(detector, X, name):
         )
 
 
-def _ndim(detector):
-    return 1 + len(detector.input_shape_)
-
-
 def as_array(X, name="X"):
     """Give tensors, lists and SliceDatasets their own dtype as arrays; leave the rest."""
     if isinstance(X, Dataset):
@@ -126,6 +124,29 @@ def as_array(X, name="X"):
             f"{name} must be an array, or what makes one: rows of one shape. Got a "
             f"{type(X).__name__} ({error})."
         ) from error
+
+
+def numeric_rows(X, name):
+    """Return rows that no detector has to know as an array of numbers, frames too."""
+    X = np.asarray(X) if hasattr(X, "columns") else as_array(X, name)
+    if X.ndim < 2 or X.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers of shape (n, d) or (n, C, H, W), got {X.dtype} of shape "
+            f"{X.shape}."
+        )
+    return X
+
+
+def check_dataset(source, name):
+    """Return a Dataset that can be asked for its items, or say that it cannot."""
+    # Every Dataset inherits a __getitem__, which says that there is none.
+    can_be_asked = type(source).__getitem__ is not Dataset.__getitem__
+    if not hasattr(source, "__len__") or not can_be_asked:
+        raise TypeError(
+            f"{name} must be a map-style Dataset (with __len__ and __getitem__), "
+            f"got {type(source).__name__}."
+        )
+    return source
 
 
 def check_kind(X, name, tokens):

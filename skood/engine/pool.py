@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from .ahead import looked_at
 from .decoded import Decoded, there_is_room
-from .inputs import is_mapped, rows, to_input
+from .inputs import is_mapped, join, rows
 
 _LONGEST_WINDOW = 1024  # rows: long enough to be read in one go, short enough to mix the sources
 _LEAST_WINDOWS = 64  # from as many places of the pool at least
@@ -126,10 +126,8 @@ class OutlierPool:
         read = [self._read(s, index[where] - self.starts[s]) for where, s in parts]
         if len(read) == 1:
             return read[0]
-        if len({part.dtype for part in read}) > 1:
-            read = [to_input(part, self.dtype) for part in read]
         order = np.argsort(np.concatenate([where for where, _ in parts]))
-        return torch.cat(read)[torch.from_numpy(order)]
+        return join(read, self.dtype)[torch.from_numpy(order)]
 
     def _read(self, s, index):
         read = partial(self._read_anew, self.sources[s])

@@ -4,6 +4,7 @@ import numpy as np
 
 from .._random import as_generator
 from ._sizes import check_size
+from .tables import read_table
 
 __all__ = ["box", "stretched"]
 
@@ -53,7 +54,7 @@ def box(X, n=None, *, width=2.0, random_state=None):
            [-0.42,  5.33],
            [ 1.13, 23.26]])
     """
-    X, rng = _read_table(X), as_generator(random_state)
+    X, rng = _read_floats(X), as_generator(random_state)
     _check_positive("width", width)
     size = check_size(len(X) if n is None else n, X.shape[1])
     low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
@@ -105,7 +106,7 @@ def stretched(X, n=None, *, factors=(1.5, 4.0), random_state=None):
            [ 1.27, 22.71],
            [ 2.27, 32.67]])
     """
-    X, rng = _read_table(X), as_generator(random_state)
+    X, rng = _read_floats(X), as_generator(random_state)
     if np.shape(factors) != (2,) or not 0 < factors[0] <= factors[1]:
         raise ValueError(f"factors must be two increasing positive numbers, got {factors!r}.")
     size = check_size(len(X) if n is None else n, X.shape[1])
@@ -120,12 +121,8 @@ def _within(values, dtype):
     return values.clip(limits.min, limits.max).astype(dtype, copy=False)
 
 
-def _read_table(X):
-    X = np.asarray(X)
-    if X.ndim != 2 or 0 in X.shape:
-        raise ValueError(
-            f"X must have shape (m, d) with at least one row and column, got {X.shape}."
-        )
+def _read_floats(X):
+    X = read_table(X)
     if X.dtype.kind != "f":
         raise TypeError(f"X must be floating point, got dtype {X.dtype}. Convert it first.")
     return X

@@ -59,13 +59,19 @@ def permute_columns(X, n=None, random_state=None):
            [1, 1],
            [3, 0]])
     """
-    X = np.asarray(X)
-    if X.ndim != 2 or 0 in X.shape:
-        raise ValueError(
-            f"X must have shape (m, d) with at least one row and column, got {X.shape}."
-        )
+    X = read_table(X)
     size = check_size(len(X) if n is None else n, X.shape[1])
     rng = as_generator(random_state)
     if size == X.shape:
         return rng.permuted(X, axis=0)
     return np.take_along_axis(X, rng.integers(len(X), size=size), axis=0)
+
+
+def read_table(X):
+    """Return a table as an array, or say why it is none."""
+    X = np.asarray(X)
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(
+            f"X must have shape (m, d) with at least one row and column, got {X.shape}."
+        )
+    return X

@@ -4,12 +4,11 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
-from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
 from ..engine.inputs import is_pixels, to_input
 from ..engine.pool import OutlierPool
-from ..validation import as_array, check_kind
+from ..validation import check_dataset, check_kind, numeric_rows
 
 _BLOCK_BYTES = 2**25
 _MOST_ROWS = 1024
@@ -63,19 +62,9 @@ def _parts(X):
 
 
 def _source(X, name):
-    if isinstance(X, Dataset) and not isinstance(X, SliceDataset):
-        if not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
-            raise TypeError(
-                f"{name} must be a map-style Dataset (with __len__ and __getitem__), got "
-                f"{type(X).__name__}."
-            )
-        return X
-    X = np.asarray(X) if hasattr(X, "columns") else as_array(X)
-    if X.ndim < 2 or X.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{name} must hold numbers of shape (n, d) or (n, C, H, W), got {X.dtype} of shape "
-            f"{X.shape}."
-        )
+    if isinstance(X, Dataset):
+        return check_dataset(X, name)
+    X = numeric_rows(X, name)
     check_kind(X, name, tokens=False)
     return X
 

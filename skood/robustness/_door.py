@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
-from torch.utils.data import Dataset
 
 from .._numbers import check_bounds, check_integer, check_number
 from ..metrics._sets import named_sets
-from ..validation import as_array
+from ..validation import numeric_rows
 
 ATTACKS = ("natural", "corrupted", "linf", "compositional")
 CORRUPTING = {"corrupted", "compositional"}
@@ -63,14 +62,7 @@ def check_sets(X_in, X_ood, attacks, eps, bounds):
 
 
 def _check_rows(X, name):
-    if isinstance(X, Dataset) and not hasattr(X, "shape"):
-        raise TypeError(f"{name} is a torch Dataset; wrap it: skorch.helper.SliceDataset(dataset).")
-    array = np.asarray(X) if hasattr(X, "columns") else as_array(X)
-    if array.ndim < 2 or array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{name} must hold numbers of shape (n, d) or (n, C, H, W), got {array.dtype} of shape "
-            f"{array.shape}."
-        )
+    array = numeric_rows(X, name)
     if len(array) == 0:
         raise ValueError(f"{name} is empty; pass at least one row.")
     return Samples(array, getattr(X, "columns", None))

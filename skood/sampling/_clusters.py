@@ -1,12 +1,11 @@
 """Outliers from every region of feature space."""
 
 import math
-from numbers import Real
 
-import numpy as np
 import torch
 
 from .._numbers import check_integer
+from ._candidates import check_finite, floats, n_passed_over, one_a_candidate
 from ._kmeans import kmeans
 
 
@@ -155,36 +154,14 @@ def _filled(chosen, n, generator):
 
 def _check_candidates(name, score, features):
     """Return scores and features as tensors without graph, single precision or better."""
-    values, rows = _floats(name, score), _floats("features", features)
-    if values.ndim != 1:
-        raise ValueError(
-            f"{name} must have shape (N,), one number a candidate, got {tuple(values.shape)}."
-        )
+    values, rows = one_a_candidate(name, score), floats("features", features)
     if rows.ndim != 2 or len(rows) != len(values):
         raise ValueError(
             f"features must have shape (N, d), a row for each of the {len(values)} candidates, got "
             f"{tuple(rows.shape)}."
         )
-    for each, of in ((name, values), ("features", rows)):
-        n_bad = int((~torch.isfinite(of)).sum())
-        if n_bad:
-            raise ValueError(f"{each} must be finite, got {n_bad} NaN or infinite values.")
+    check_finite("features", rows)
     return values, rows
-
-
-def _floats(name, values):
-    values = values.detach() if isinstance(values, torch.Tensor) else _tensor(name, values)
-    if not values.is_floating_point():
-        raise TypeError(f"{name} must hold floats, got {values.dtype}.")
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def _tensor(name, values):
-    array = np.asarray(values)
-    if array.dtype.kind != "f":
-        raise TypeError(f"{name} must hold floats, got an array of {array.dtype}.")
-    # torch knows neither long doubles nor foreign byte orders, and warns of read-only maps.
-    return torch.from_numpy(array.astype(np.float32 if array.dtype.itemsize < 8 else np.float64))
 
 
 def _check_numbers(n_candidates, n_clusters, n, n_ends, quantile):
@@ -197,11 +174,7 @@ def _check_numbers(n_candidates, n_clusters, n, n_ends, quantile):
             f"n={n} is less than the {n_clusters * n_ends} that {n_clusters} clusters can yield. "
             "Raise n or lower n_clusters."
         )
-    if isinstance(quantile, bool) or not isinstance(quantile, Real):
-        raise TypeError(f"quantile must be a number, got {quantile!r}.")
-    if not 0 <= quantile < 1:
-        raise ValueError(f"quantile must be in [0, 1), got {quantile}.")
-    n_left = n_candidates - math.floor(quantile * n_candidates)
+    n_left = n_candidates - n_passed_over(quantile, n_candidates)
     if n > n_left:
         raise ValueError(
             f"n={n} cannot be kept of {n_left} candidates ({n_candidates} less the quantile="

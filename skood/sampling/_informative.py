@@ -1,12 +1,12 @@
 """A block of outliers by how hard they are."""
 
-import math
-from numbers import Real
-
 import numpy as np
 import torch
 
 from .._numbers import check_integer
+from ._candidates import n_passed_over, one_a_candidate
+
+_ADVICE = ": give the probability of the outlier class, not labels or counts"
 
 
 def informative(confidence, n, quantile):
@@ -64,7 +64,7 @@ def informative(confidence, n, quantile):
     >>> informative(confidence, n=2, quantile=0.25)  # ranks 2 and 3: .3 and .4
     array([2, 6])
     """
-    values = _check_confidence(confidence)
+    values = one_a_candidate("confidence", confidence, _ADVICE)
     start = _check_block(len(values), n, quantile)
     kept = _block(values, start, start + int(n))
     return kept if isinstance(confidence, torch.Tensor) else kept.numpy()
@@ -89,43 +89,10 @@ def _order_statistics(values, *ranks):
     return torch.sort(values).values[list(ranks)].tolist()
 
 
-def _check_confidence(confidence):
-    """Return the confidences as a tensor without graph, single precision or better."""
-    if isinstance(confidence, torch.Tensor):
-        values = confidence.detach()
-    else:
-        array = np.asarray(confidence)
-        if array.dtype.kind == "f":
-            # torch knows neither long doubles nor foreign byte orders, and warns of read-only maps.
-            array = array.astype(np.float32 if array.dtype.itemsize < 8 else np.float64)
-        elif array.dtype.kind not in "biu":
-            raise TypeError(f"confidence must hold floats, got an array of {array.dtype}.")
-        values = torch.from_numpy(array)
-    if not values.is_floating_point():
-        raise TypeError(
-            f"confidence must hold floats, got {values.dtype}: give the probability of the "
-            "outlier class, not labels or counts."
-        )
-    if values.ndim != 1:
-        raise ValueError(
-            f"confidence must have shape (N,), one number a candidate, got {tuple(values.shape)}."
-        )
-    n_bad = int((~torch.isfinite(values)).sum())
-    if n_bad:
-        raise ValueError(
-            f"confidence must be finite, got {n_bad} NaN or infinite of {len(values)}."
-        )
-    return values if values.element_size() >= 4 else values.float()
-
-
 def _check_block(n_candidates, n, quantile):
     """Return the rank at which the block starts."""
     check_integer("n", n, 1)
-    if isinstance(quantile, bool) or not isinstance(quantile, Real):
-        raise TypeError(f"quantile must be a number, got {quantile!r}.")
-    if not 0 <= quantile < 1:
-        raise ValueError(f"quantile must be in [0, 1), got {quantile}.")
-    start = math.floor(quantile * n_candidates)
+    start = n_passed_over(quantile, n_candidates)
     if start + n > n_candidates:
         raise ValueError(
             f"n={n} candidates cannot be kept from quantile={quantile} of {n_candidates}: only "
