@@ -1,10 +1,11 @@
 """Parameters beyond the named ones: skorch's prefixes, as its users know them."""
 
-import difflib
 import inspect
 from functools import cache
 
 from sklearn.base import BaseEstimator
+
+from ._spelling import did_you_mean
 
 
 def _pass_on(self, **kwargs):
@@ -63,11 +64,10 @@ class PrefixedParameters(BaseEstimator):
         """Say what ``name`` should have been, by its part before the double underscore."""
         head, dunder, rest = name.partition("__")
         heads = [prefix.removesuffix("__") for prefix in self._prefixes] if dunder else known
-        near = difflib.get_close_matches(head, heads, n=1)
         return (
             f"{name!r} is not a parameter of {type(self).__name__}, which takes "
             f"{', '.join([*known, *(f'{prefix}*' for prefix in self._prefixes)])}."
-            + (f" Did you mean {near[0] + dunder + rest!r}?" if near else "")
+            + did_you_mean(head, heads, lambda near: repr(near + dunder + rest))
         )
 
     def get_params(self, deep=True):

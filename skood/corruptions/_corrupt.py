@@ -1,12 +1,12 @@
 """The one function of this package."""
 
-import difflib
 from numbers import Integral
 
 import numpy as np
 
 from .._images import read_images
 from .._random import as_generator
+from .._spelling import did_you_mean
 from ._severities import CORRUPTIONS, OF_COLOURS, ROUNDED, SEVERITIES, TABLE
 
 BLOCK_VALUES = 2**19  # corrupted at a time, 2 MB in float32: temporaries stay in a core's cache
@@ -137,8 +137,7 @@ def _as_given(block, dtype, name):
 def _look_up(name, severity):
     """Return the function and its parameters, or say what there is."""
     if name not in CORRUPTIONS:
-        near = difflib.get_close_matches(str(name), CORRUPTIONS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(str(name), CORRUPTIONS)
         raise ValueError(f"name must be one of {', '.join(CORRUPTIONS)}, got {name!r}.{hint}")
     if not isinstance(severity, Integral) or isinstance(severity, bool):
         raise TypeError(f"severity must be an integer from 1 to 5, got {severity!r}.")

@@ -1,13 +1,13 @@
 """The network of a fit: a default, the user's factory called, or the user's trained net copied."""
 
 import copy
-import difflib
 import inspect
 from itertools import chain
 
 import torch
 from torch import nn
 
+from .._spelling import did_you_mean
 from ..nn import MLP, SmallResNet, widen_head
 from .frozen import duplicate
 from .inference import in_eval_mode
@@ -192,11 +192,10 @@ def check_options(prefix, factory, options, n_positional):
         return
     taken = [p.name for p in parameters[n_positional:] if p.kind is not p.VAR_POSITIONAL]
     for name in sorted(set(options) - set(taken)):
-        near = difflib.get_close_matches(name, taken, n=1)
         raise TypeError(
             f"{prefix}__{name} is not a parameter of {_called(factory)}, which takes "
             f"{', '.join(f'{prefix}__{each}' for each in taken) or 'none'}."
-            + (f" Did you mean {prefix}__{near[0]}?" if near else "")
+            + did_you_mean(name, taken, f"{prefix}__{{}}".format)
         )
 
 

@@ -1,12 +1,13 @@
 """The callbacks of a fit: a progress bar, the schedule, and the user's, copied and checked."""
 
 import copy
-import difflib
 import math
 
 import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from tqdm.auto import tqdm
+
+from .._spelling import did_you_mean
 
 WITHOUT_SKORCHS_TABLE = {"callbacks__print_log": None, "callbacks__valid_loss": None}
 
@@ -84,10 +85,9 @@ def check_names(callbacks, options):
     for option in set(options).difference(WITHOUT_SKORCHS_TABLE):
         prefix, name, *_ = option.split("__")
         if prefix == "callbacks" and name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
             raise TypeError(
                 f"{option}: there is no callback {name!r}, only {', '.join(names)}."
-                + (f" Did you mean callbacks__{near[0]}?" if near else "")
+                + did_you_mean(name, names, "callbacks__{}".format)
             )
 
 
