@@ -79,8 +79,8 @@ class _BatchNormBackward(Function):
         slope = -weight * scale**2 * rest / n
         # The derivative by x: of scale (the last term), and of x_hat where it is a factor.
         by_x = _affine(x, slope * scale, -slope * scale * mean)
-        by_x.addcmul_(v_x, _wide(-scale * g_weight / n, x)).addcmul_(
-            g_x, _wide(-scale * v_x_hat / n, x)
+        by_x.addcmul_(v_x, by_channel(-scale * g_weight / n, x)).addcmul_(
+            g_x, by_channel(-scale * v_x_hat / n, x)
         )
         return v_x, by_x.to(x.dtype), scale * rest, None, None, None
 
@@ -98,9 +98,10 @@ def _dot(v, g):
     return _native_backward(v, g, zero, None, None, zero, zero + 1, True, 0.0, sums)[1]
 
 
-def _wide(of_channel, x):
-    return of_channel.view(1, -1, *[1] * (x.ndim - 2))
+def by_channel(values, x):
+    """Return a number for each channel in the shape that is broadcast over x."""
+    return values.view(1, -1, *[1] * (x.ndim - 2))
 
 
 def _affine(x, slope, offset):
-    return torch.addcmul(_wide(offset, x), x, _wide(slope, x))
+    return torch.addcmul(by_channel(offset, x), x, by_channel(slope, x))

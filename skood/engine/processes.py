@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from skorch.hf import AccelerateMixin
 from torch import distributed
-from torch.autograd import Function
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.overrides import TorchFunctionMode
 
 from .build import check_device
+from .gathering import JointBatchNorm, gathered, mean_of_losses
 from .precision import forward
 from .randomness import set_aside
 
@@ -176,81 +174,6 @@ def unwrapped(module):
     return module.module if isinstance(module, DistributedDataParallel) else module
 
 
-# ---- autograd, that of the sum of all processes' losses: DDP then takes the gradients' mean
-
-
-class _Sum(Function):
-    """The sum over the processes."""
-
-    @staticmethod
-    def forward(ctx, part):
-        whole = part.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(whole)
-        return whole
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return _Sum.apply(gradient)
-
-
-class _Mean(Function):
-    """The mean of what the processes have of a loss, each of which has its own gradient."""
-
-    @staticmethod
-    def forward(ctx, part, count):
-        whole = part.clone()
-        distributed.all_reduce(whole)
-        return whole / count
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient, None
-
-
-def gathered(part, own, n):
-    """Return the n rows of which every process has a part, this one those numbered ``own``."""
-    joint = part.new_zeros(n, *part.shape[1:])
-    joint[own] = part
-    return _Sum.apply(joint)
-
-
-class JointBatchNorm(TorchFunctionMode):
-    """While it is on, BatchNorm layers in training mode normalise by the joint batch.
-
-    torch's SyncBatchNorm does so on GPUs alone, and has no second derivative.
-    """
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        return (_batch_norm if func is F.batch_norm else func)(*args, **(kwargs or {}))
-
-
-def _batch_norm(
-    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
-    if not training:
-        return F.batch_norm(
-            input, running_mean, running_var, weight, bias, training, momentum, eps
-        )
-    x = input.to(torch.promote_types(input.dtype, torch.float32))
-    rows = [d for d in range(x.ndim) if d != 1]
-    n = _Sum.apply(x.new_tensor(x.numel() // x.shape[1]))
-    mean = _Sum.apply(x.sum(rows)) / n
-    centred = x - _by_channel(mean, x)
-    variance = _Sum.apply(centred.square().sum(rows)) / n
-    if running_mean is not None:
-        with torch.no_grad():
-            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-            running_var.lerp_((variance * n / (n - 1)).to(running_var.dtype), momentum)
-    y = centred * _by_channel((variance + eps).rsqrt(), x)
-    if weight is not None:
-        y = y * _by_channel(weight, x)
-    return (y if bias is None else y + _by_channel(bias, x)).to(input.dtype)
-
-
-def _by_channel(values, x):
-    return values.view(1, -1, *[1] * (x.ndim - 2))
-
-
 # ---- the training loop
 
 
@@ -288,4 +211,4 @@ class SharedPasses(AccelerateMixin):
         return int(np.random.SeedSequence([torch.initial_seed(), *step]).generate_state(1)[0])
 
     def _penalty_of(self, *args):
-        return _Mean.apply(super()._penalty_of(*args), self.processes.count)
+        return mean_of_losses(super()._penalty_of(*args), self.processes.count)
