@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -263,24 +264,9 @@ class WOODSDetector(BaseExposureDetector):
         return spare[np.linspace(0, len(spare) - 1, n).astype(np.int64)]
 
     def _problem(self, data, rng):
-        _, y_in = data.trained_on()
-        y_in = torch.from_numpy(y_in).to(self._processes.device)
-
-        def measured():
-            logits = self._predict_logits(data.x_in)
-            parts = np.delete(logits, data.held_out, axis=0), logits[data.held_out]
-            logits_in, logits_held = (torch.from_numpy(z).to(self._processes.device) for z in parts)
-            return logits_in, y_in, logits_held
-
         wild = Selection(data.pool, sample_rows(len(data.pool), _N_MEASURED, rng))
-        logits_in, _, logits_held = measured()
-        counted, scores_in = (
-            self._score(z.cpu().numpy())
-            for z in (logits_held if len(logits_held) else logits_in, logits_in)
-        )
-        spread = np.concatenate([scores_in, self._score(self._predict_logits(wild))]).std()
-        slope = -1 / max(spread, _LEAST_SPREAD)
-        shift = _shift(slope * counted, self.alpha)
+        logits_in, y_in, logits_held = self._measured(data)
+        slope, shift = self._start(logits_in, logits_held, wild)
         most_ce = self.ce_tolerance * F.cross_entropy(logits_in, y_in).item()
         self._warn_of_classes(most_ce)
         loss = ConstrainedLoss(slope, shift, self.alpha, most_ce, self.beta)
@@ -288,7 +274,20 @@ class WOODSDetector(BaseExposureDetector):
             "lr": self.multiplier_lr, "growth": self.penalty_growth,
             "tolerance": self.constraint_tolerance,
         }
-        return loss, [("multipliers", Multipliers(loss, measured, **rule))]
+        return loss, [("multipliers", Multipliers(loss, partial(self._measured, data), **rule))]
+
+    def _measured(self, data):
+        """Return logits and labels of the rows trained on, and logits of those held out."""
+        logits, (_, y_in) = self._predict_logits(data.x_in), data.trained_on()
+        parts = np.delete(logits, data.held_out, axis=0), y_in, logits[data.held_out]
+        return tuple(torch.from_numpy(part).to(self._processes.device) for part in parts)
+
+    def _start(self, logits_in, logits_held, wild):
+        """Return slope and shift with which g refuses alpha of X, of the rows held out if any."""
+        scores_in, scores_held = (self._score(z.cpu().numpy()) for z in (logits_in, logits_held))
+        spread = np.concatenate([scores_in, self._score(self._predict_logits(wild))]).std()
+        slope = -1 / max(spread, _LEAST_SPREAD)
+        return slope, _shift(slope * (scores_held if len(scores_held) else scores_in), self.alpha)
 
     def _tune(self, loader, data, rng):
         history = super()._tune(loader, data, rng)
