@@ -12,7 +12,7 @@ from .._random import as_generator
 
 
 def jigsaw(X):
-    """Every image with its quarters moved and two of them cut in half.
+    """Every image with three of its quarters exchanged, and two of the four cut in half.
 
     Parameters
     ----------
