@@ -500,6 +500,33 @@ def test_outliers_train_and_never_calibrate(table, method):
         assert seen.sum() == 120
 
 
+@pytest.mark.parametrize("method", ["split", "cross"])
+@pytest.mark.parametrize("steps", [[], [StandardScaler()]])
+def test_a_detector_that_reads_no_labels_is_not_taught_outliers_as_known(table, method, steps):
+    X, y, A = table
+    forest = make_pipeline(*steps, IsolationForest(n_estimators=5, random_state=0))
+    detector = ConformalDetector(forest, method=method, random_state=0)
+    expected = clone(detector).fit(X, y)
+    detector.fit(np.r_[X, A], np.r_[y, np.full(len(A), -1)])
+    np.testing.assert_array_equal(detector.score_samples(A), expected.score_samples(A))
+    assert detector.offset_ == expected.offset_
+    # With weights, which are cut alike.
+    sparing = ConformalDetector(IsolationForest(n_estimators=5, random_state=0), random_state=0)
+    weight = np.r_[np.ones(len(X)), np.full(len(A), np.nan)]
+    sparing.fit(np.r_[X, A], np.r_[y, np.full(len(A), -1)], sample_weight=weight)
+
+
+def test_a_search_is_given_the_outliers_that_it_judges_by(table):
+    X, y, A = table
+    search = GridSearchCV(
+        IsolationForest(random_state=0), {"n_estimators": [2, 5]}, scoring=OODScorer(),
+        refit="auroc", cv=StratifiedKFold(2),
+    )
+    detector = ConformalDetector(search, random_state=0)
+    detector.fit(np.r_[X, A], np.r_[y, np.full(len(A), -1)])
+    assert np.isfinite(detector.estimator_.cv_results_["mean_test_auroc"]).all()
+
+
 def test_outliers_are_not_cut_with_the_rows_but_weights_are(table):
     X, y, A = table
     weight = np.arange(150.0)
@@ -817,11 +844,13 @@ def test_classes_that_differ_between_folds(table):
         ({"estimator": GaussianMixture(), "conditional_on": "predicted"}, "Xy", ValueError,
          "needs predicted classes, and GaussianMixture"),
         ({"estimator": torch.nn.Linear(4, 3)}, "X", TypeError,
-         r"got Linear: .* ConformalDetector\(KNNDetector\(network\)\)"),
+         r"got Linear\. .*MSPDetector\(net\)\.fit.*FrozenEstimator\(fitted\)\)\.fit\(X_held"),
         ({"estimator": NeuralNetClassifier(torch.nn.Linear(4, 3))}, "Xy", TypeError,
-         r"got NeuralNetClassifier: .*KNNDetector\(network\)"),
+         r"got NeuralNetClassifier\. .*ConformalDetector\(MSPDetector\(net\)\)"),
+        ({"estimator": FrozenEstimator(NeuralNetClassifier(torch.nn.Linear(4, 3)))}, "X", TypeError,
+         r"got NeuralNetClassifier\. .*MSPDetector\(FrozenEstimator\(net\)\)\.fit\(X, y\)"),
         ({"estimator": FrozenEstimator(torch.nn.Linear(4, 3))}, "X", TypeError,
-         r"got Linear: .*KNNDetector\(network\)\); .* fit by rows that it has not seen"),
+         r"got Linear\. .*fit\(X_held\), on rows that it has not seen"),
         ({"estimator": None}, "X", TypeError, "must have score_samples .* got NoneType"),
         ({"conditional_on": "class"}, "X", ValueError, "'conditional_on' parameter"),
         ({}, "XA", TypeError, "IsolationForest.fit takes no outliers"),

@@ -34,14 +34,24 @@ def check_estimator(estimator):
     """Refuse what has no score, and say what to do with a bare network."""
     if hasattr(estimator, "score_samples"):
         return
-    if isinstance(estimator, FrozenEstimator):
-        estimator = estimator.estimator
+    inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     raise TypeError(
         "estimator must have score_samples (higher = more in-distribution), got "
-        f"{type(estimator).__name__}"
-        + (": wrap the network in a detector that reads it, as in "
-           "ConformalDetector(KNNDetector(network)); if it is trained, fit by rows that it has not "
-           "seen." if isinstance(estimator, (nn.Module, NeuralNet)) else ".")
+        f"{type(inner).__name__}.{_remedy(inner, is_frozen=inner is not estimator)}"
+    )
+
+
+def _remedy(estimator, is_frozen):
+    """Return how a network is put into what has a score, or nothing for what is none."""
+    if not isinstance(estimator, (nn.Module, NeuralNet)):
+        return ""
+    if isinstance(estimator, NeuralNet) and not is_frozen:
+        return " MSPDetector trains and reads such a network: ConformalDetector(MSPDetector(net))."
+    read = "net" if isinstance(estimator, nn.Module) else "FrozenEstimator(net)"
+    return (
+        f" A detector reads the network: fitted = MSPDetector({read}).fit(X, y), on the rows that "
+        "trained it; then ConformalDetector(FrozenEstimator(fitted)).fit(X_held), on rows that it "
+        "has not seen."
     )
 
 

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d, indexable
 from sklearn.utils.validation import _check_method_params
 
@@ -84,6 +85,26 @@ def take(X, rows):
     return X if len(rows) == X.shape[0] else _safe_indexing(X, rows)
 
 
+def passes_over_labels(estimator):
+    """Whether an estimator would learn the outliers among its rows as known ones.
+
+    All estimators of scikit-learn that have a score of their own do: they are density estimates
+    and outlier detectors, and their ``fit`` has y for the sake of its signature.
+    """
+    if isinstance(estimator, Pipeline):
+        return passes_over_labels(estimator.steps[-1][1])
+    # What is around another estimator, a search, may need the outliers to judge by.
+    if not isinstance(estimator, BaseEstimator) or "estimator" in estimator.get_params(deep=False):
+        return False
+    return type(estimator).__module__.split(".")[0] == "sklearn"
+
+
+def training_rows(estimator, rows, held_out):
+    """Return the rows that an estimator learns from: with the outliers, if it can tell them."""
+    candidates = rows.inside if passes_over_labels(estimator) else np.arange(rows.X.shape[0])
+    return np.setdiff1d(candidates, held_out)
+
+
 def fit_and_score(estimator, rows, held_out, params):
     """Fit a clone without the rows held out, and score these.
 
@@ -100,7 +121,7 @@ def fit_and_score(estimator, rows, held_out, params):
     fitted : estimator
     scores : ndarray of float64 of shape (len(held_out),)
     """
-    trained_on = np.delete(np.arange(rows.X.shape[0]), held_out)
+    trained_on = training_rows(estimator, rows, held_out)
     outliers = {name: params[name] for name in params if name == "X_aux"}
     others = {name: params[name] for name in params if name != "X_aux"}
     fitted = clone(estimator).fit(

@@ -193,9 +193,12 @@ class ConformalDetector(
             In-distribution samples, in any container that the estimator reads. Each part is a copy.
         y : array-like of shape (n,) or (n, 1), or outliers, default=None
             Class labels. Rows with ``y == -1`` are outliers: they go to the estimator's ``fit``, as
-            they are, and never calibrate. An array of samples in X's shape is read as ``X_aux``.
+            they are, and never calibrate. Estimators of scikit-learn (``IsolationForest``), alone
+            or at the end of a pipeline, do not read y and would learn them as known rows: these are
+            fitted without them. An array of samples in X's shape is read as ``X_aux``.
         X_aux : array-like, tuple of them, or torch Dataset, default=None
-            Auxiliary outliers, for an estimator whose ``fit`` takes them.
+            Auxiliary outliers, for an estimator whose ``fit`` takes them. Labels of a Dataset's
+            items ``(x, label)`` are dropped.
         **fit_params : dict
             For the estimator's ``fit``, cut to its rows where they have one entry a row. With
             metadata routing enabled, what it requests.
