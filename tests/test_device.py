@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import LRScheduler
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skood import (
@@ -95,6 +96,18 @@ def test_losses_read_at_the_end_of_an_epoch_are_those_read_at_once(table, monkey
     late = NTOMDetector(**FAST).fit(X, y, X_aux=A)
     assert [r["train_loss"] for r in late.history_] == [r["train_loss"] for r in at_once.history_]
     np.testing.assert_array_equal(late.score_samples(A), at_once.score_samples(A))
+
+
+def test_a_callback_may_read_the_loss_of_a_batch_early(table, monkeypatch):
+    X, y, A = table
+    halving = LRScheduler("ReduceLROnPlateau", monitor="train_loss", step_every="batch", patience=0)
+    params = {"schedule": "constant", "callbacks": [halving], **FAST}
+    at_once = NTOMDetector(**params).fit(X, y, X_aux=A)
+    monkeypatch.setattr(net, "_is_asynchronous", lambda device: True)
+    late = NTOMDetector(**params).fit(X, y, X_aux=A)
+    np.testing.assert_array_equal(late.score_samples(A), at_once.score_samples(A))
+    plain = NTOMDetector(**params | {"callbacks": None}).fit(X, y, X_aux=A)
+    assert not np.array_equal(plain.score_samples(A), at_once.score_samples(A))  # it did step
 
 
 # ---- torch.compile

@@ -348,6 +348,24 @@ def test_the_papers_optimizer_and_its_overriding(table):
     assert seen == {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
 
 
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"lr": 1e300}, ValueError, r"lr must be at most 1e\+30, got 1e\+300"),
+        ({"optimizer__lr": 1e300}, ValueError, r"lr must be at most 1e\+30, got 1e\+300"),
+        ({"optimizer": dict}, ValueError, r"optimizer=<class 'dict'> cannot be made .*'sgd'"),
+        ({"optimizer": lambda weights: None}, TypeError, "optimizer=<function .* cannot be made"),
+        ({"optimizer": lambda weights, lr: lr}, TypeError, "must make an optimizer .* got float"),
+        ({"optimizer__weight_decay": "much"}, TypeError, r"optimizer__\* given: .*'str'"),
+        ({"optimizer__weight_decay": -1}, ValueError, r"optimizer__\* given: Invalid weight_decay"),
+    ],
+)
+def test_optimizers_that_cannot_be(table, params, error, message):
+    X, y, A = table
+    with pytest.raises(error, match=message):
+        OutlierExposureDetector(**FAST | params).fit(X, y, X_aux=(A,))
+
+
 def test_a_diverging_training_says_so(table):
     X, y, A = table
     with pytest.raises(ValueError, match=r"training diverged: the loss of epoch \d .* Lower lr"):

@@ -18,6 +18,7 @@ from .callbacks import (
     cosine,
     stopped_early,
 )
+from .optimizer import check_optimizer, telling_what_was_refused
 from .precision import forward
 from .processes import SharedPasses
 
@@ -52,6 +53,12 @@ class _Net(NeuralNet):
     def get_iterator(self, dataset, training=False):
         return self.loader
 
+    def initialize_optimizer(self, *args, **kwargs):
+        with telling_what_was_refused(self.optimizer, self.lr):
+            super().initialize_optimizer(*args, **kwargs)
+        check_optimizer(self.optimizer_, self.optimizer)
+        return self
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run an epoch, and end what reads ahead for it, whatever ends the epoch."""
         if iterator is None:
@@ -67,16 +74,18 @@ class _Net(NeuralNet):
 
         skorch reads each at once, and so waits for the device in every step.
         """
-        losses, sizes = [], []
+        name, losses = f"{prefix}_loss", []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             losses.append(step["loss"].detach())
-            sizes.append(len(batch[0]))
+            # A tensor for now, so that only a callback which reads the loss waits for it.
+            self.history.record_batch(name, losses[-1])
+            self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
         rows = self.history[-1]["batches"]
-        for row, loss, size in zip(rows, torch.stack(losses).tolist(), sizes, strict=True):
-            row |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+        for row, loss in zip(rows, torch.stack(losses).tolist(), strict=True):
+            row[name] = loss
         self.history.record(f"{prefix}_batch_count", len(losses))
 
     def infer(self, x, **fit_params):
