@@ -112,6 +112,16 @@ def features_of(net, X):
         return net.hidden(torch.from_numpy(X)).numpy()
 
 
+@pytest.mark.parametrize("temperature", [1e-31, 1e300, 0])
+def test_odin_has_no_temperature_beyond_what_its_logits_can_be_divided_by(table, net, temperature):
+    X, y, _ = table
+    with pytest.raises(ValueError, match=r"'temperature' parameter .*\[1e-30, 1e\+30\]"):
+        skood.ODINDetector(net, temperature=temperature).fit(X, y)
+    for most in (1e-30, 1e30):
+        scores = skood.ODINDetector(net, temperature=most).fit(X, y).score_samples(X)
+        assert np.isfinite(scores).all()
+
+
 def test_odin_without_its_step_and_temperature_is_msp(table, net):
     X, y, A = table
     odin = skood.ODINDetector(net, eps=0, temperature=1).fit(X, y)

@@ -11,6 +11,8 @@ from ..engine.frozen import around
 from ..engine.inference import device_of, predict
 from .base import BasePostHocDetector
 
+_TEMPERATURES = 1e-30, 1e30  # beyond, float32 has no quotients of logits
+
 
 class ODINDetector(BasePostHocDetector):
     """Largest class probability, at a high temperature, of inputs moved towards their class (ODIN).
@@ -24,7 +26,7 @@ class ODINDetector(BasePostHocDetector):
         network is trained, `skood.posthoc.Classifier`; without labels to tell X from synthetic
         outliers.
     temperature : float, default=1000.0
-        In (0, inf). 1, with ``eps=0``, is `MSPDetector`.
+        In [1e-30, 1e30]. 1, with ``eps=0``, is `MSPDetector`.
     eps : float, default=0.0014
         Step of the input, in units of X, so 0.0014 for images in [0, 1]; 0 is none. The paper
         searches from 0 to 0.004 by means of outliers; a table may want more.
@@ -95,7 +97,7 @@ class ODINDetector(BasePostHocDetector):
 
     _parameter_constraints = {
         **BasePostHocDetector._parameter_constraints,
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [Interval(Real, *_TEMPERATURES, closed="both")],
         "eps": [Interval(Real, 0, None, closed="left")],
     }
 
