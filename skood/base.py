@@ -67,7 +67,8 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
             Class labels of any kind; rows with ``y == -1`` are auxiliary outliers. An array whose
             samples have X's shape is read as ``X_aux``, so ``fit(X_in, X_aux)`` works.
         X_aux : array-like, tuple of them, or torch Dataset, default=None
-            Auxiliary outliers with X's sample shape. Inside searches and pipelines pass a tuple,
+            Auxiliary outliers with X's sample shape; of a Dataset's items ``(x, label)`` only the
+            first is read, and labels are dropped. Inside searches and pipelines pass a tuple,
             ``X_aux=(A,)``: scikit-learn slices a bare array that happens to have X's length. They
             are for what is trained, and for `GROODDetector`: of a method that only reads a trained
             network they are checked and passed over.

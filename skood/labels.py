@@ -26,10 +26,13 @@ def is_in_distribution(y, name="y_true"):
     labels = np.asarray(y)
     if labels.ndim != 1:
         raise ValueError(f"{name} must have shape (n,), got {labels.shape}; pass one label a row.")
+    if pd.isna(labels).any():
+        raise ValueError(
+            f"{name} has missing labels (NaN or None), the first at row "
+            f"{np.flatnonzero(pd.isna(labels))[0]}: give every row a label, or leave such rows out."
+        )
     if labels.dtype.kind not in "ifOU":  # other types cannot hold -1
         return np.ones(len(labels), dtype=bool)
-    if pd.isna(labels).any():
-        raise ValueError(f"{name} has missing labels (NaN or None); give every row a label.")
     if labels.dtype.kind in "OU" and np.any(labels == str(OOD_LABEL)):
         raise TypeError(
             f"{name} holds the string '-1'; keep string labels in an object array, where -1 stays "

@@ -53,7 +53,12 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
         )
     # Names and number of features; only of frames is the original asked, for its names.
     original = X if hasattr(X, "columns") else checked
-    validate_data(detector, original, reset=reset, skip_check_array=True)
+    try:
+        validate_data(detector, original, reset=reset, skip_check_array=True)
+    except ValueError as error:
+        if name == "X":
+            raise
+        raise ValueError(f"{name} must have the columns of X, in their order. {error}") from error
     if reset:
         detector.input_shape_ = checked.shape[1:]
         detector._image_range = _range_of(checked)

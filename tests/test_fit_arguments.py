@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -149,7 +150,8 @@ def test_one_class_is_no_label(table):
         (np.r_[0, np.full(59, -1)], "X has 1 in-distribution rows left"),
         (np.linspace(0.1, 0.9, 60), "Unknown label type"),
         (np.r_[np.nan, np.zeros(59)], "y has missing labels"),
-        (np.array([None] + ["a"] * 59, object), "y has missing labels"),
+        (np.array([None] + ["a"] * 59, object), "y has missing labels .* row 0: .* leave such"),
+        (np.array(["NaT"] + ["2026-01-01"] * 59, "datetime64[D]"), "y has missing labels"),
         (np.zeros(59), "inconsistent numbers of samples"),
     ],
 )
@@ -212,8 +214,10 @@ def test_frames_keep_their_names(table):
     np.testing.assert_array_equal(fitted.score_samples(frame), scores(X, y, X_aux=A))
     with pytest.raises(ValueError, match="feature names"):
         fitted.score_samples(frame[list("dcba")])
-    with pytest.raises(ValueError, match="feature names"):
+    with pytest.raises(ValueError, match="X_aux must have the columns of X(?s:.*)same order"):
         detector().fit(frame, y, X_aux=(outliers[list("dcba")],))
+    with pytest.raises(ValueError, match="X_aux must have the columns of X(?s:.*)- z"):
+        detector().fit(frame, y, X_aux=outliers.rename(columns={"a": "z"}))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, bool])
@@ -359,8 +363,12 @@ def test_shapes_without_a_default_network(table):
         (lambda A: (row for row in A), "array, a torch Dataset, or a tuple of them, got generator"),
         (lambda A: {"a": A}, "got dict"),
         (lambda A: (None,), "got NoneType"),
+        (lambda A: "folder", "names of files, 'folder'.*torch Dataset .*streaming.md.*np.load"),
+        (lambda A: (A, Path("folder")), "names of files, 'folder'"),
+        (lambda A: ["a.png", "b.png"], "names of files, 'a.png'"),
+        (lambda A: [Path("a.png")], "names of files, 'a.png'"),
+        (lambda A: np.array(["a.png", "b.png"]), "names of files, 'a.png'"),
     ],
-    ids=["list", "generator", "dict", "None"],
 )
 def test_containers_of_outliers_that_are_none(table, outliers, message):
     X, y, A = table

@@ -201,7 +201,8 @@ def test_augmentation_is_drawn_after_the_mining_and_anew():
 
 def test_a_small_pool_is_taken_whole_and_said_once():
     X, y, A = blobs(n_aux=100)
-    with pytest.warns(UserWarning, match="100 outliers are fewer than the 320 candid") as caught:
+    message = "X_aux has 100 rows, fewer than the 320 candidates .* keeps 25 and draws each about"
+    with pytest.warns(UserWarning, match=message) as caught:
         detector = NTOMDetector(record_kept=True, **FAST).fit(X, y, X_aux=(A,))
     assert len([w for w in caught if "candidates" in str(w.message)]) == 1
     assert all(len(row["kept_index"]) == 25 for row in detector.history_)

@@ -46,9 +46,10 @@ def _plan(pool_size, pool, n_out):
     n_kept = max(1, n_pool // _POOL_RATIO)
     if not pool.synthetic:  # of those it is said already that there are better ones
         warnings.warn(
-            f"{n_pool} outliers are fewer than the {_POOL_RATIO * n_out} candidates of an epoch "
-            f"({_POOL_RATIO} for each of {n_out} to train on): each epoch scores them all, keeps "
-            f"{n_kept} and uses each about {n_out / n_kept:.3g} times.",
+            f"X_aux has {n_pool} rows, fewer than the {_POOL_RATIO * n_out} candidates of an epoch "
+            f"({_POOL_RATIO} for each of the {n_out} outliers that it draws, outlier_ratio for "
+            f"each row of X): each epoch scores all rows of X_aux, keeps {n_kept} and draws each "
+            f"about {n_out / n_kept:.3g} times.",
             UserWarning,
             stacklevel=7,
         )
