@@ -33,7 +33,7 @@ suppress_warnings = ["config.cache"]  # a function in a setting, which only make
 
 # Pages link to the records where they lie in the repository; here they are pages, too.
 _RECORDS = HERE / "evidence" / "records"
-_LINKS = {r"\]\((\.\./)?benchmarks/results/(\w+)\.md": r"](/evidence/records/\2.md",
+_LINKS = {r"\]\((\.\./)*benchmarks/results/(\w+)\.md": r"](/evidence/records/\2.md",
           r"\]\(\.\./\.\./docs/": "](/"}
 
 
