@@ -1,6 +1,7 @@
 """What every detector is: scores, a threshold on them, decisions, and files."""
 
 from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
@@ -146,8 +147,29 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
         check_is_fitted(self)
         return check_samples(self, X)
 
+    @contextmanager
+    def _telling_of_parameters(self):
+        """Where a score fails, name the parameter that was changed since ``fit``, if one was."""
+        try:
+            yield
+        except (LookupError, RuntimeError, TypeError, ValueError):
+            self._validate_params()  # not before: it takes a fifth of the time of one row
+            self._check_dtype()
+            raise
+
+    def _check_dtype(self):
+        weights = {str(w.dtype).removeprefix("torch.") for w in self.module_.parameters()}
+        was = weights & {"float32", "float64"}
+        if self.dtype != "int64" and was and self.dtype not in was:
+            raise ValueError(
+                f"dtype={self.dtype!r}, but the network was fitted in {was.pop()}: set it back, or "
+                "fit anew."
+            )
+
     def _logits(self, X):
-        return self._predict_logits(self._checked(X))
+        X = self._checked(X)
+        with self._telling_of_parameters():
+            return self._predict_logits(X)
 
     def _predict_logits(self, X):
         return predict_logits(self.module_, X, self.dtype, self.precision)
@@ -164,7 +186,9 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
         scores : ndarray of float64 of shape (n,)
             Higher = more in-distribution. What the number is, the class says.
         """
-        return self._score_checked(self._checked(X))
+        X = self._checked(X)
+        with self._telling_of_parameters():
+            return self._score_checked(X)
 
     def decision_function(self, X):
         """Return the score above the threshold ``offset_``.

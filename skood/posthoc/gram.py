@@ -154,6 +154,7 @@ class GramDetector(BasePostHocDetector):
         self.random_state = random_state
 
     def _reading(self):
+        self._check_powers()  # which may have been set since the fit
         layers = Layers(tuple(self.layers_), GramSums(tuple(self.powers)))
         return Reading(self.dtype, self.precision, True, layers)
 

@@ -155,6 +155,11 @@ class MahalanobisDetector(BasePostHocDetector):
         reading = super()._reading()
         if not self._reads_several():
             return reading
+        if self.layers_ is None:  # of a fit that read one
+            raise ValueError(
+                f"feature_layer={self.feature_layer!r} was another in fit: set it back, or fit "
+                "anew."
+            )
         return reading._replace(layer=Layers(tuple(self.layers_), average, "feature_layer"))
 
     def _by_layer(self, features):

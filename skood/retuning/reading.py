@@ -26,6 +26,7 @@ def read(score, logits):
         ``score(logits)``, of an array (n, K), returns n numbers.
     logits : array or tensor of shape (n, K)
     """
+    check_score(score)  # which may have been set since the fit
     values = (score if callable(score) else NAMED[score])(logits)
     if np.shape(values) != (len(logits),):
         raise ValueError(
