@@ -15,6 +15,7 @@ from torch import nn
 
 from .engine.frozen import Frozen, freeze, thaw
 from .engine.inference import predict_logits
+from .fitted import rows_to_try
 from .parameters import PrefixedParameters
 from .validation import check_samples
 from .weights import WeightFiles
@@ -152,9 +153,10 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
         """Where a score fails, name the parameter that was changed since ``fit``, if one was."""
         try:
             yield
-        except (LookupError, RuntimeError, TypeError, ValueError):
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
             self._validate_params()  # not before: it takes a fifth of the time of one row
-            self._check_dtype()
+            if isinstance(error, RuntimeError):  # which is how torch says that dtypes do not fit
+                self._check_dtype()
             raise
 
     def _check_dtype(self):
@@ -253,6 +255,28 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
         return self.classes_[logits[:, : len(self.classes_)].argmax(axis=1)]
 
     # ---- files
+
+    _always_fitted = (
+        "n_features_in_", "input_shape_", "_image_range", "classes_", "history_", "n_iter_",
+        "offset_",
+    )
+    _always_within = ("module_",)
+
+    def _check_answers(self):
+        """Fail in any way if this, with what a file held, says nothing of a row."""
+        X = rows_to_try(self.input_shape_, self.dtype)
+        if X is None:
+            return
+        alone = object.__new__(type(self))
+        alone.__dict__ = vars(self) | {"memory": None}  # a trial is nothing to remember
+        with np.errstate(all="ignore"):
+            decisions = np.asarray(alone._predict_scores(X), np.float64) - self.offset_
+        n_logits = alone._predict_logits(X).shape[1]
+        if decisions.shape != (len(X),) or n_logits < len(() if self.classes_ is None else
+                                                          self.classes_):
+            raise ValueError(
+                f"of {len(X)} rows, scores of shape {decisions.shape} and {n_logits} logits"
+            )
 
     @abstractmethod
     def _new_module(self):

@@ -1,5 +1,6 @@
 """Fitted detectors in files that hold numbers and text alone: reading one runs no code."""
 
+import reprlib
 from contextlib import contextmanager
 from inspect import signature
 
@@ -11,6 +12,7 @@ from torch import nn
 from .engine import weights_file
 from .engine.facts import described, differing
 from .engine.packing import pack, pack_module, unpack, unpack_module
+from .fitted import check_attributes
 
 # What a detector that was fitted elsewhere may have otherwise: it says how to train or where to
 # run. A network is known by its class and its tensors.
@@ -20,13 +22,24 @@ _FREE = {
     "memory", "n_jobs", "random_state",
 }
 _FREE_PREFIXES = ("optimizer__", "callbacks__", "iterator_train__")
+_FORM = {
+    "detector": str, "parameters": dict, "attributes": dict, "networks": dict, "estimators": dict,
+}
+# What errors come of values that no fit sets: any that Python, NumPy and torch raise of values.
+_OF_VALUES = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
+)
 
 
 class WeightFiles:
     """What a detector needs to be kept in a file of weights and read from one.
 
     A class of detectors that have networks says with ``_new_module`` how an untrained one is made.
+    Every class says what all its fits set, and with ``_check_answers`` how it is tried.
     """
+
+    _always_fitted = ()  # attributes
+    _always_within = ()  # networks, or lists of estimators
 
     def save_weights(self, path):
         """Write what ``fit`` has found to a file of numbers and text, without code.
@@ -139,34 +152,79 @@ def _keepable(estimator):
 
 def _restored(detector, kept, tensors, prefix):
     """Return another detector with the parameters of this one, fitted as the file says."""
+    _check_form(kept)
+    _check_same(detector, kept)
     with _telling_of_damage():
-        _check_same(detector, kept)
         found = unpack(kept["attributes"], tensors)
-        networks = dict(kept["networks"])
-        estimators = {name: list(parts) for name, parts in kept["estimators"].items()}
-        within = detector.estimator if estimators else None
-        _check_names(detector, [*found, *networks, *estimators])
+    networks, estimators = kept["networks"], kept["estimators"]
+    _check_names(detector, [*found, *networks, *estimators])
+    _check_within(detector, networks, estimators)
     draft = object.__new__(type(detector))
     draft.__dict__ = _split(detector)[0] | found
+    check_attributes(draft, detector._always_fitted, sum(t.numel() for t in tensors.values()))
     for name, network in networks.items():
-        module = draft._new_module()
-        with _telling_of_damage():
-            setattr(draft, name, unpack_module(network, tensors, prefix + name, module))
+        setattr(draft, name, unpack_module(network, tensors, prefix + name, _network_of(draft)))
     for name, parts in estimators.items():
         some = [
-            _refilled(within, part, tensors, f"{prefix}{name}.{i}.")
+            _refilled(detector.estimator, part, tensors, f"{prefix}{name}.{i}.")
             for i, part in enumerate(parts)
         ]
         setattr(draft, name, some)
+    _try(draft)
     return draft
+
+
+def _check_form(kept):
+    """Refuse a description that has the right checksum and the wrong form."""
+    for name, kind in _FORM.items():
+        value = kept.get(name) if isinstance(kept, dict) else kept
+        if not isinstance(value, kind):
+            raise ValueError(
+                "the file is not of the form in which save_weights writes it: what should be its "
+                f"{name} is {reprlib.repr(value)}."
+            )
+
+
+def _check_within(detector, networks, estimators):
+    within = {*networks, *estimators}
+    missing = [name for name in detector._always_within if name not in within]
+    if missing:
+        raise ValueError(f"the file lacks {', '.join(missing)}, which every fit sets.")
+    others = sorted(estimators.keys() - {*detector._always_within})
+    if others or not all(isinstance(parts, list) for parts in estimators.values()):
+        raise ValueError(
+            f"the file has estimators within a {type(detector).__name__} that no fit puts there: "
+            f"{reprlib.repr(estimators)}."
+        )
+
+
+def _network_of(draft):
+    """Return a network to be filled, of which a file has said what shape it reads."""
+    try:
+        return draft._new_module()
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"the detector has no network for rows of shape {draft.input_shape_}, as the file has "
+            f"them: {error}"
+        ) from error
+
+
+def _try(draft):
+    """Refuse a file of which no score comes."""
+    try:
+        draft._check_answers()
+    except _OF_VALUES as error:
+        raise ValueError(
+            f"a {type(draft).__name__} with what the file holds scores no row ({error!r}): "
+            "something is missing, or of another form than save_weights writes."
+        ) from error
 
 
 @contextmanager
 def _telling_of_damage():
-    """Tell of a description that has the right checksum and the wrong form."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+    except (LookupError, MemoryError, OverflowError, RuntimeError, TypeError) as error:
         raise ValueError(
             f"the file is not of the form in which save_weights writes it ({error!r})."
         ) from error

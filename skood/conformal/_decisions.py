@@ -53,7 +53,11 @@ class CalibratedDecisions:
             check_finite(each.score_samples(X), f"scores of {type(each).__name__}")
             for each in self.estimators_
         ]
-        return scores[0] if self._ranks is None else self._ranks(np.stack(scores))
+        return self._combined(np.stack(scores))
+
+    def _combined(self, scores):
+        """Return one score a row, of those of all estimators, shape (n_estimators, n)."""
+        return scores[0] if self._ranks is None else self._ranks(scores)
 
     def p_values(self, X):
         """Return how rarely an in-distribution row looks as strange as each sample.

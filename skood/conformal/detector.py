@@ -344,6 +344,27 @@ class ConformalDetector(
         """
         return self.fit(X, y, X_aux=X_aux, **fit_params).predict(X)
 
+    # ---- files
+
+    _always_fitted = ("_by", "_labels", "_ranks", "calibration_", "offset_")
+    _always_within = ("estimators_",)
+
+    def _check_answers(self):
+        """Fail in any way if this, with what a file held, makes nothing of its estimators' scores.
+
+        They have been tried by now.
+        """
+        scores = self._combined(np.zeros((len(self.estimators_), 2)))
+        groups = np.zeros(2, dtype=int)
+        ranks = self.calibration_.p_values(scores, groups)
+        largest = self.calibration_.largest_p_values(scores)
+        offset = self.offset_[: len(self.classes_)] if self._by == "predicted" else self.offset_
+        if not ranks.shape == largest.shape == (scores - np.max(offset)).shape == (2,):
+            raise ValueError(f"of 2 rows, p-values of shape {ranks.shape}")
+        if self._by != self.conditional_on:
+            raise ValueError(f"_by={self._by!r} with conditional_on={self.conditional_on!r}")
+        self.calibration_.thresholds(self.alpha)
+
     # ---- scikit-learn
 
     @property

@@ -1,5 +1,7 @@
 """Fitted attributes as JSON and tensors, which are read without running any code."""
 
+import reprlib
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ _NUMBERS = frozenset(
     map(np.dtype, ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
 )
 _TAG = "~"  # marks what JSON has no word for
+_LARGEST_TEXT = 2**28  # bytes: an array of text is as wide as it says, however short its items
 _KINDS = {}
 
 
@@ -59,7 +62,13 @@ def pack(value, tensors, name):
 
 
 def unpack(kept, tensors):
-    """Undo ``pack``."""
+    """Undo ``pack``.
+
+    Raises
+    ------
+    LookupError, OverflowError, RecursionError, TypeError or ValueError
+        If ``pack`` did not make ``kept``.
+    """
     if isinstance(kept, list):
         return [unpack(each, tensors) for each in kept]
     if not isinstance(kept, dict):
@@ -79,6 +88,8 @@ def unpack(kept, tensors):
 
 
 def _made(cls, fields):
+    if not isinstance(fields, dict):
+        raise ValueError(f"the file has no fields of a {cls.__name__}.")
     if issubclass(cls, tuple):
         return cls(**fields)
     hidden = sorted(name for name in fields if hasattr(cls, name))
@@ -111,7 +122,10 @@ def _unpack_array(kept, tensors):
 
 
 def _unpack_list(kept, tensors):
-    array = np.empty(len(kept["items"]), kept["dtype"])
+    dtype = np.dtype(kept["dtype"])
+    if dtype.kind not in "OU" or len(kept["items"]) * dtype.itemsize > _LARGEST_TEXT:
+        raise ValueError(f"the file has text in an array of dtype {dtype}.")
+    array = np.empty(len(kept["items"]), dtype)
     array[:] = unpack(kept["items"], tensors)
     return array.reshape(kept["shape"])
 
@@ -141,6 +155,7 @@ def unpack_module(kept, tensors, name, module):
     ValueError
         If they are another network's.
     """
+    _check_network(kept)
     if type(module).__qualname__ != kept["class"]:
         raise ValueError(
             f"the network in the file is a {kept['class']}, that of the detector is a "
@@ -148,13 +163,27 @@ def unpack_module(kept, tensors, name, module):
         )
     start = f"{name}."
     own = {n.removeprefix(start): each for n, each in tensors.items() if n.startswith(start)}
+    missing = [each for each in [*kept["strides"], *kept["attributes"]] if each not in own]
+    if missing:
+        raise ValueError(f"the file lacks the tensors {', '.join(missing)} of the network.")
     own |= {n: _laid_out(own[n], stride) for n, stride in kept["strides"].items()}
     attributes = {each: own.pop(each) for each in kept["attributes"]}
     return filled(module, own, attributes).eval().requires_grad_(False)
 
 
+def _check_network(kept):
+    """Refuse what ``pack_module`` did not make."""
+    kinds = {"class": str, "strides": dict, "attributes": list}
+    right = isinstance(kept, dict) and all(isinstance(kept.get(n), k) for n, k in kinds.items())
+    right = right and all(isinstance(stride, list) for stride in kept["strides"].values())
+    names = kept["attributes"] if right else [None]
+    if not all(isinstance(each, str) for each in names) or len(set(names)) < len(names):
+        raise ValueError(f"the file describes a network by {reprlib.repr(kept)}.")
+
+
 def _laid_out(tensor, stride):
-    steps = zip(tensor.shape, stride, strict=True)
-    if 1 + sum((size - 1) * step for size, step in steps) != tensor.numel():
+    right = len(stride) == tensor.ndim and all(type(step) is int and step >= 0 for step in stride)
+    steps = zip(tensor.shape, stride, strict=False)
+    if not right or 1 + sum((size - 1) * step for size, step in steps) != tensor.numel():
         raise ValueError(f"the file lays {tuple(tensor.shape)} out by strides {stride}.")
     return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)

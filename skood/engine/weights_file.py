@@ -75,6 +75,7 @@ def _description(metadata):
         raise ValueError("a safetensors file, but not one that save_weights wrote.")
     try:
         description = json.loads(metadata["skood"])
+        again = json.dumps(description)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the file is damaged: its description is no JSON ({error}).") from error
     if not isinstance(description, dict):
@@ -88,7 +89,7 @@ def _description(metadata):
             f"the file was written by skood {version} in format {number}; this is {__version__}, "
             f"which reads formats up to {_FORMAT}: upgrade skood."
         )
-    if json.dumps(description) != metadata["skood"]:  # a digit that no float is fine enough for
+    if again != metadata["skood"]:  # a digit that no float is fine enough for
         raise ValueError(_CHANGED)
     return description
 

@@ -232,6 +232,9 @@ def triangular(whitening):
 
 def whitened(features, factor):
     """Return ``factor @ h`` for each row h, float64."""
+    d = features.shape[1]
+    if np.shape(factor) != (d, d):  # as SciPy says it in an error of a class of its own
+        raise ValueError(f"{d} features do not fit a map of shape {np.shape(factor)}.")
     rows = features.astype(np.float64, order="C")  # a copy, which is written over
     return blas.dtrmm(1.0, factor, rows.T, overwrite_b=True).T
 

@@ -58,7 +58,11 @@ def trained_net(detector, data, X, y, X_aux, resume):
         return _of_skorch(detector, data, estimator, frozen)
     if isinstance(estimator, nn.Module):
         return _of_module(detector, data, estimator, [])
-    raise TypeError(
+    raise _no_source(estimator)
+
+
+def _no_source(estimator):
+    return TypeError(
         "estimator must be None, a detector of skood, a skorch net, either of them in a "
         f"FrozenEstimator, or a trained torch.nn.Module, got {type(estimator).__name__}."
     )
@@ -88,6 +92,8 @@ def network_like(detector):
     if isinstance(estimator, NeuralNet):
         with seeded(0):
             return clone(estimator).initialize().module_
+    if not isinstance(estimator, BaseDetector):
+        raise _no_source(estimator)
     like = clone(estimator)
     like.classes_, like.input_shape_ = detector.classes_, detector.input_shape_
     return like._new_module()
