@@ -6,6 +6,7 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
+LONGEST_NAME = 255 - len(f".{uuid.UUID(int=0).hex}..part")  # bytes: its part has one, too
 _ANY = 32 * "[0-9a-f]"  # the name of a part, and not the rest of another file's name
 
 

@@ -36,6 +36,7 @@ from skood.engine.checkpoint import _DIGEST, _HEAD, _read
 from skood.engine.state import of_module, to_module
 
 from .instances import make_training
+from .test_forged_files import GONE, changed, places
 
 FAST = {"max_epochs": 3, "batch_size": 16, "module__hidden": (8,), "random_state": 0}
 SEEDED = {name: each for name, each in make_training().items() if not name.endswith("defaults")}
@@ -230,7 +231,7 @@ def test_no_epoch_that_is_kept_is_run_again(table, tmp_path, at):
         callbacks=[Stopping(), Counting()], checkpoint=tmp_path / "fit", **FAST
     )
     said = stopped(detector, at, X, y, X_aux=A)
-    assert f"{at - 1} epochs are kept" in said
+    assert {2: "1 epoch is kept", 3: "2 epochs are kept"}[at] in said
     Counting.n_epochs = 0
     detector.fit(X, y, X_aux=A, resume=True)
     assert Counting.n_epochs == 3 - (at - 1)
@@ -603,6 +604,40 @@ def test_a_file_of_a_newer_format_is_refused(table, begun):
     rewrite(begun.checkpoint, saved(kept | {"format": 2, "version": "9.0"}))
     with pytest.raises(ValueError, match="written by skood 9.0 in format 2"):
         begun.fit(X, y, X_aux=A, resume=True)
+
+
+ODD = [GONE, None, -1, 10**30, 0.5, "text", [], {}, torch.zeros(1)]
+
+
+@pytest.mark.parametrize("at", [2, 4])  # in the classifier's epochs, and in the method's
+def test_a_forged_file_is_refused_by_its_path_or_gone_on_from(table, tmp_path, at):
+    X, y, A = table
+    params = FAST | {"max_epochs": 2, "pretrain_epochs": 2}
+    detector = OutlierExposureDetector(
+        callbacks=[Stopping()], checkpoint=tmp_path / "fit", **params
+    )
+    stopped(detector, at, X, y, X_aux=A)
+    kept = _read(detector.checkpoint)
+    within = {"optimizer", "callbacks"}  # whose own code alone knows what their state is
+    cases = [(place, value) for place in places(kept) for value in ODD if not within & {*place}]
+    for number in np.random.default_rng(at).permutation(len(cases))[:40]:
+        rewrite(detector.checkpoint, saved(changed(kept, *cases[number])))
+        try:
+            clone(detector).fit(X, y, X_aux=A, resume=True).predict(X)
+        except ValueError as error:
+            assert f"checkpoint={str(detector.checkpoint)!r}" in str(error), cases[number]
+
+
+@pytest.mark.parametrize("length, fits", [(216, True), (217, False)])
+def test_a_name_may_be_as_long_as_that_of_its_part_allows(table, tmp_path, length, fits):
+    X, y, A = table
+    detector = OutlierExposureDetector(checkpoint=tmp_path / (length * "a"), **FAST)
+    if fits:
+        detector.fit(X, y, X_aux=A)
+        assert detector.checkpoint.exists()
+    else:
+        with pytest.raises(ValueError, match="checkpoint=.*217 bytes.*at most 216"):
+            detector.fit(X, y, X_aux=A)
 
 
 def test_a_folder_that_is_missing_is_refused_before_the_training(table, tmp_path):

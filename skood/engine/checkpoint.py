@@ -8,13 +8,14 @@ import hashlib
 import io
 import os
 import pickle
+import reprlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from skorch.callbacks import Callback
 
-from .._files import clear_parts, replaced
+from .._files import LONGEST_NAME, clear_parts, replaced
 from .._version import __version__
 from .facts import differing, facts_of
 from .state import (
@@ -142,6 +143,8 @@ class Checkpoint:
             )
         kept = _read(self.path)
         _check_same(self.path, kept["facts"], facts)
+        for phase in kept["phases"]:
+            _check_phase(self.path, phase)
         self.seed, self._phases, self._stamp = kept["seed"], kept["phases"], _stamp(self.path)
 
     @property
@@ -167,10 +170,8 @@ class Checkpoint:
     def _what_is_kept(self):
         if not self._phases:
             return f"No epoch was finished: {self.path} is not written."
-        return (
-            f"{self.n_epochs} epochs are kept in {self.path}: fit(..., resume=True) goes on from "
-            "there."
-        )
+        epochs = "1 epoch is" if self.n_epochs == 1 else f"{self.n_epochs} epochs are"
+        return f"{epochs} kept in {self.path}: fit(..., resume=True) goes on from there."
 
     def kept(self, index):
         """Return what is kept of a phase, or None."""
@@ -212,15 +213,22 @@ class _Phase:
 
     def measured(self, numbers):
         """Return the numbers that the training uses: those kept, where they are, or these."""
-        self._measured = numbers if self._kept is None else rich(self._kept["measured"])
+        self._measured = numbers
+        if self._kept is not None:
+            self._measured = rich(self._kept["measured"])
+            if _known(self._measured) != _known(numbers):  # they become attributes
+                raise _another_form(
+                    self.checkpoint.path, f"it measured {reprlib.repr(self._measured)}"
+                )
         return self._measured
 
     def finished(self, module, rng, device):
         """Return the history of a phase that is at its end, having put its result back, or None."""
         if self._kept is None or not self._kept["finished"]:
             return None
-        to_module(module, self._kept["module"])
-        to_generators(self._kept["generators"], rng, device)
+        with _telling_of_another_form(self.checkpoint.path):
+            to_module(module, self._kept["module"])
+            to_generators(self._kept["generators"], rng, device)
         return rich(self._kept["history"])
 
     def callbacks(self):
@@ -229,7 +237,10 @@ class _Phase:
 
     def restore(self, net):
         """Put back what is kept, and return the epochs that were run."""
-        return 0 if self._kept is None else to_net(net, self._kept)
+        if self._kept is None:
+            return 0
+        with _telling_of_another_form(self.checkpoint.path):
+            return to_net(net, self._kept)
 
     def keep(self, net):
         """Keep the phase as it is at the end of an epoch."""
@@ -270,7 +281,12 @@ def _cloned(value):
 def _check_folder(path):
     if path.is_dir():
         raise ValueError(f"checkpoint={str(path)!r} is a folder: give the path of a file.")
-    folder = path.resolve().parent
+    folder, name = path.resolve().parent, path.resolve().name
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise ValueError(
+            f"checkpoint={str(path)!r} has a name of {len(os.fsencode(name))} bytes: give one of "
+            f"at most {LONGEST_NAME}, as it is written under a longer one first."
+        )
     if not os.access(folder, os.W_OK):
         raise ValueError(
             f"checkpoint={str(path)!r} cannot be written: the folder {folder} is missing or "
@@ -291,18 +307,60 @@ def _read(path):
     try:
         # On the CPU, whatever device wrote it; without running code, whoever wrote it.
         kept = torch.load(io.BytesIO(_content(path)), map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"checkpoint={str(path)!r} is damaged or no checkpoint of skood ({error}). Delete it, "
-            "or give another path."
-        ) from error
+    except (
+        OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError
+    ) as error:
+        raise _another_form(path, str(error)) from error
+    _check_form(path, kept, {"format": int})
     if kept["format"] != _FORMAT:
         raise ValueError(
-            f"checkpoint={str(path)!r} was written by skood {kept['version']} in format "
+            f"checkpoint={str(path)!r} was written by skood {kept.get('version')} in format "
             f"{kept['format']}; this is {__version__}, which reads format {_FORMAT}. Go on with "
             "that version."
         )
+    _check_form(path, kept, {"facts": dict, "seed": int, "phases": list})
+    if not 0 <= kept["seed"] < 2**31:
+        raise _another_form(path, f"its seed is {kept['seed']}")
     return kept
+
+
+# ---- what someone wrote who knows how the checksum is made
+
+
+def _check_form(path, kept, kinds):
+    for name, kind in kinds.items():
+        value = kept.get(name) if isinstance(kept, dict) else kept
+        if not isinstance(value, kind):
+            raise _another_form(path, f"its {name} is {reprlib.repr(value)}")
+
+
+def _known(numbers):
+    """Return of what a training measured what is known before: all but the values of floats."""
+    return {k: float if isinstance(value, float) else value for k, value in numbers.items()}
+
+
+def _check_phase(path, kept):
+    _check_form(path, kept, {"finished": bool, "measured": dict, "history": list})
+    if not all(isinstance(row, dict) for row in kept["history"]):
+        raise _another_form(path, "its history is not one of epochs")
+
+
+@contextmanager
+def _telling_of_another_form(path):
+    """Tell of what fits no network, optimizer or generator; their code is torch's and NumPy's."""
+    try:
+        yield
+    except (
+        ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+    ) as error:
+        raise _another_form(path, repr(error)) from error
+
+
+def _another_form(path, why):
+    return ValueError(
+        f"checkpoint={str(path)!r} is damaged or no checkpoint of skood: {why}. Delete it, or give "
+        "another path."
+    )
 
 
 def _content(path):
