@@ -346,7 +346,7 @@ class ConformalDetector(
 
     # ---- files
 
-    _always_fitted = ("_by", "_labels", "_ranks", "calibration_", "offset_")
+    _always_fitted = ("_by", "_labels", "_ranks", "calibration_")
     _always_within = ("estimators_",)
 
     def _check_answers(self):
@@ -363,7 +363,6 @@ class ConformalDetector(
             raise ValueError(f"of 2 rows, p-values of shape {ranks.shape}")
         if self._by != self.conditional_on:
             raise ValueError(f"_by={self._by!r} with conditional_on={self.conditional_on!r}")
-        self.calibration_.thresholds(self.alpha)
 
     # ---- scikit-learn
 
