@@ -1,14 +1,19 @@
 """What the tables of results share: rows kept as they are measured, and the words around them."""
 
 import platform
+import time
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import sklearn
 import torch
 from joblib import Parallel, delayed
+from sklearn.exceptions import ConvergenceWarning
 
 import skood
+from skood.metrics import auroc, fpr95
 
 RESULTS = Path(__file__).parent / "results"
 SETTING = ("data", "problem", "network", "seed", "lr")  # what tells one training from another
@@ -64,6 +69,31 @@ def _rows_of(rows, setting):
     if rows.empty:
         return False
     return rows[list(setting)].eq(pd.Series(setting)).all(axis=1).any()
+
+
+def timed(detector, *args, **kwargs):
+    """Fit a detector; return it and the CPU seconds that it took."""
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        detector.fit(*args, **kwargs)
+    return detector, time.process_time() - start
+
+
+def judge(fitted, X_in, sets, accuracy=np.nan):
+    """Return a row for each detector and set of outliers, both by name."""
+    scores_in = skood.score_many([*fitted.values()], X_in)
+    rows = []
+    for name, X in sets.items():
+        scores_out = skood.score_many([*fitted.values()], X)
+        truth = np.repeat([1, -1], [len(X_in), len(X)])
+        for method, one, other in zip(fitted, scores_in, scores_out, strict=True):
+            joint = np.concatenate([one, other])
+            rows.append({
+                "method": method, "set": name, "auroc": auroc(truth, joint),
+                "fpr95": fpr95(truth, joint), "accuracy": accuracy,
+            })
+    return rows
 
 
 def percent(values):

@@ -11,8 +11,6 @@ again; `--fresh` begins anew (do that after a change of the library).
 
 import argparse
 import tempfile
-import time
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from fashion_data import outliers_of
 from joblib import Memory
 from posthoc_scores import DETECTORS as READERS
 from posthoc_scores import KNOWN
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 import skood
@@ -34,7 +31,6 @@ from skood.datasets import (
     fetch_mnist,
     fetch_ood,
 )
-from skood.metrics import auroc, fpr95
 from skood.posthoc import Classifier
 
 N_TRAIN, N_HELD_OUT = 10_000, 2_000
@@ -116,19 +112,11 @@ def plain(data, problem, seed):
     """Train the classifier that every detector reads or begins with; also its CPU seconds."""
     X, y, _ = training_data(data, problem)
     options = SHARED | {"augment": augment(data), "random_state": seed}
-    return timed(Classifier(max_epochs=EPOCHS[data], lr=RATES[0], **options), X, y)
+    return harness.timed(Classifier(max_epochs=EPOCHS[data], lr=RATES[0], **options), X, y)
 
 
 def augment(data):
     return "crop-flip" if data == "cifar10" else None
-
-
-def timed(detector, *args, **kwargs):
-    start = time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        detector.fit(*args, **kwargs)
-    return detector, time.process_time() - start
 
 
 def detectors(data, problem, network, seed, lr):
@@ -143,7 +131,7 @@ def detectors(data, problem, network, seed, lr):
     detector = make(classifier.module_, **({"max_epochs": TUNING_EPOCHS} | options | own))
     unaided = make in (Classifier, skood.UnleashingMaskDetector)
     given = {} if unaided else {"X_aux": (auxiliary(data).X_aux,)}
-    fitted, seconds = timed(detector, X, y, **given)
+    fitted, seconds = harness.timed(detector, X, y, **given)
     named = {network: fitted}
     if network == "OE":  # the authors' other score, of the same network
         reader = make(fitted.module_, max_epochs=0, score="uniform")
@@ -155,30 +143,14 @@ def measure(data, problem, network, seed, lr):
     """Return a row for each detector and set, those to choose by included."""
     fitted, seconds = detectors(data, problem, network, seed, lr)
     X_in, y_in, sets = test_data(data, problem)
-    rows = judge(fitted, X_in, y_in, sets)
+    accuracy = (next(iter(fitted.values())).predict_class(X_in) == y_in).mean()
+    rows = harness.judge(fitted, X_in, sets, accuracy)
     if network != "plain" and seed == SEEDS[0]:
         X = training_data(data, problem)[2]
         chosen_by = outliers_of(X)
-        rows += judge(fitted, X, None, {f"held out: {name}": A for name, A in chosen_by.items()})
+        held_out = {f"held out: {name}": A for name, A in chosen_by.items()}
+        rows += harness.judge(fitted, X, held_out)
     return pd.DataFrame(rows).assign(cpu_s=round(seconds, 1))
-
-
-def judge(fitted, X_in, y_in, sets):
-    scores_in = skood.score_many([*fitted.values()], X_in)
-    accuracy = np.nan
-    if y_in is not None:
-        accuracy = (next(iter(fitted.values())).predict_class(X_in) == y_in).mean()
-    rows = []
-    for name, X in sets.items():
-        scores_out = skood.score_many([*fitted.values()], X)
-        truth = np.repeat([1, -1], [len(X_in), len(X)])
-        for method, one, other in zip(fitted, scores_in, scores_out, strict=True):
-            joint = np.concatenate([one, other])
-            rows.append({
-                "method": method, "set": name, "auroc": auroc(truth, joint),
-                "fpr95": fpr95(truth, joint), "accuracy": accuracy,
-            })
-    return rows
 
 
 def chosen_rates(rows, data):
