@@ -96,6 +96,22 @@ def judge(fitted, X_in, sets, accuracy=np.nan):
     return rows
 
 
+def chosen_rates(rows):
+    """Return, for each network, the rate that outliers held out to choose by prefer; the means."""
+    rows = rows[rows.set.str.startswith("held out")]
+    means = rows.groupby(["network", "lr"]).auroc.mean().unstack()
+    return means.idxmax(axis=1).to_dict(), means
+
+
+def table_of_rates(rates, means):
+    """Return the choice of `chosen_rates` as a Markdown table."""
+    return markdown(
+        ["method", *(f"{lr:g}" for lr in means.columns), "chosen"],
+        [[name, *(f"{100 * v:.2f}" for v in line), f"{rates[name]:g}"]
+         for name, line in zip(means.index, means.to_numpy(), strict=True)],
+    )
+
+
 def percent(values):
     """Mean ± standard deviation over the seeds."""
     spread = f" ± {100 * values.std():.1f}" if len(values) > 1 else ""

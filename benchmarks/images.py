@@ -155,9 +155,7 @@ def measure(data, problem, network, seed, lr):
 
 def chosen_rates(rows, data):
     """Return, for each method, the rate that the held-out outliers prefer: seed 0, all classes."""
-    rows = rows[rows.set.str.startswith("held out") & rows.problem.eq("far") & rows.data.eq(data)]
-    means = rows.groupby(["network", "lr"]).auroc.mean().unstack()
-    return means.idxmax(axis=1).to_dict(), means
+    return harness.chosen_rates(rows[rows.problem.eq("far") & rows.data.eq(data)])
 
 
 def settings(data, networks, problems, seeds, rates):
@@ -198,11 +196,7 @@ Mean AUROC, percent, of seed 0 against outliers made of held-out training images
 geometric means of two, jigsaws, speckle, pixels, uniform noise: the validation outliers of the
 Outlier Exposure paper). No test set is touched.
 
-{harness.markdown(
-    ["method", *(f"{lr:g}" for lr in means.columns), "chosen"],
-    [[name, *(f"{100 * v:.2f}" for v in line), f"{rates[name]:g}"]
-     for name, line in zip(means.index, means.to_numpy(), strict=True)],
-)}
+{harness.table_of_rates(rates, means)}
 """
 
 

@@ -8,6 +8,7 @@ import re
 import tarfile
 import zipfile
 from functools import cache
+from itertools import islice
 
 import numpy as np
 from benchmark_packages import DICTIONARY, MAILS, REVIEWS, VADER, WORDNET  # beside this file
@@ -15,7 +16,7 @@ from benchmark_packages import DICTIONARY, MAILS, REVIEWS, VADER, WORDNET  # bes
 from skood.datasets._archives import read_deb, read_tgz
 from skood.datasets._cache import cached, data_folder, find_package, open_archive
 
-N_TRAIN, N_TEST, N_OUTLIERS, N_OOD = 6_000, 2_000, 4_000, 500
+N_TRAIN, N_HELD_OUT, N_TEST, N_OUTLIERS, N_OOD = 6_000, 1_000, 2_000, 4_000, 500
 # WordNet's lexicographer files: https://wordnet.princeton.edu/documentation/lexnames5wn
 CLASSES = {
     5: "animal", 6: "artifact", 8: "body", 13: "food", 15: "location", 18: "person", 20: "plant",
@@ -24,10 +25,10 @@ CLASSES = {
 OTHER_NOUNS = (4, 7, 9, 10, 11, 12, 14, 17, 19, 21, 22, 26, 28)  # act, attribute, ..., time
 VERBS = range(29, 44)
 DOMAINS = {
-    "tweets": "tweets", "movie reviews": "movieReviewSnippets",
-    "product reviews": "amazonReviewSnippets", "editorials": "nytEditorialSnippets",
+    "tweets": "tweets", "movies": "movieReviewSnippets", "products": "amazonReviewSnippets",
+    "editorials": "nytEditorialSnippets",
 }
-N_CHARACTERS = 300  # of a text: more than 64 tokens are not read
+N_CHARACTERS = 300  # of a text: what is longer is cut
 
 
 @cache
@@ -38,25 +39,20 @@ def texts():
             for name, values in arrays.items()}
 
 
-def test_sets():
-    """Return the names of the sets that are not in-distribution."""
-    used = ("X ", "y ", "outliers", "verbs")
-    return [name for name in texts() if not name.startswith(used)]
-
-
 def _build():
     rng = np.random.default_rng(0)
     by_class, roles = _glosses(), {}
     inside = [(gloss, number) for number in CLASSES for gloss in by_class[number]]
-    drawn = [inside[i] for i in rng.permutation(len(inside))[: N_TRAIN + N_TEST]]
-    for role, part in {"train": drawn[:N_TRAIN], "test": drawn[N_TRAIN:]}.items():
+    drawn = iter([inside[i] for i in rng.permutation(len(inside))])
+    for role, n in {"train": N_TRAIN, "held out": N_HELD_OUT, "test": N_TEST}.items():
+        part = list(islice(drawn, n))
         roles[f"X {role}"] = [gloss for gloss, _ in part]
         roles[f"y {role}"] = [CLASSES[number] for _, number in part]
     glosses = {gloss for part in by_class.values() for gloss in part}
     roles["outliers"] = _draw(_definitions() - glosses, rng, N_OUTLIERS)
     roles["verbs"] = _draw({g for number in VERBS for g in by_class[number]}, rng)
     roles["other nouns"] = _draw({g for number in OTHER_NOUNS for g in by_class[number]}, rng)
-    for name, found in {**_domains(), **_reviews(), "spam mails": _spam()}.items():
+    for name, found in {**_domains(), **_reviews(), "spam": _spam()}.items():
         roles[name] = _draw(found, rng)
     return {name: np.array(values) for name, values in roles.items()}
 
@@ -119,7 +115,7 @@ def _reviews():
     with open_archive(find_package(REVIEWS)) as stream:
         files = {name: content for name, content in read_tgz(stream) if "/fixtures/" in name}
     return {
-        f"{site} reviews": {
+        site: {
             _clean(row["text"]) for row in json.loads(files[f"package/test/fixtures/{site}.json"])
         }
         for site in ("amazon", "imdb", "yelp")
