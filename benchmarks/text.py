@@ -32,7 +32,8 @@ SEEDS = (0, 1, 2)
 EPOCHS, TUNING_EPOCHS = 8, 2
 NEAR = ["other nouns"]
 FAR = ["tweets", "movies", "products", "editorials", "amazon", "imdb", "yelp", "spam"]
-NEEDS_SMOOTH_INPUTS = {"ATOM", "ACET", "GReg", "GReg+", "ODIN"}  # they move or differentiate them
+# The first five move or differentiate inputs; Gram reads layers that a GRU does not have.
+NOT_FOR_TOKENS = {"ATOM", "ACET", "GReg", "GReg+", "ODIN", "Gram"}
 UNAIDED = (Classifier, skood.UnleashingMaskDetector)
 memory = Memory(Path(tempfile.gettempdir()) / "skood-benchmarks", verbose=0)
 
@@ -48,7 +49,7 @@ def read_as(data):
 
 def able(data, names):
     """Return those of the names that this kind of input allows."""
-    return [n for n in names if data == "embeddings" or n not in NEEDS_SMOOTH_INPUTS]
+    return [n for n in names if data == "embeddings" or n not in NOT_FOR_TOKENS]
 
 
 def training_data(data):
@@ -71,8 +72,7 @@ def detectors(data, network, seed, lr):
         return {network: detector}, seconds
     classifier, seconds = plain(data, seed)
     if network == "plain":
-        made = {n: READERS[n](FrozenEstimator(classifier)) for n in able(data, READERS)}
-        return {n: m.set_params(**read_as(data)).fit(X, y) for n, m in made.items()}, seconds
+        return {name: reader(data, name, classifier) for name in able(data, READERS)}, seconds
     make, own = TUNED[network]
     options = {"max_epochs": TUNING_EPOCHS, "lr": lr} | shared(data, seed) | own
     given = {} if make in UNAIDED else {"X_aux": (inputs(data)["outliers"],)}
@@ -80,6 +80,14 @@ def detectors(data, network, seed, lr):
         warnings.filterwarnings("ignore", ".*fewer than", UserWarning)  # the pool is what there is
         fitted, seconds = harness.timed(make(classifier.module_, **options), X, y, **given)
     return {network: fitted}, seconds
+
+
+def reader(data, name, classifier):
+    """Return a fitted detector that reads the classifier."""
+    detector = READERS[name](FrozenEstimator(classifier)).set_params(**read_as(data))
+    # Where it has no outliers, GROOD mixes rows, and of ids there is no mean.
+    given = {"X_aux": (inputs(data)["outliers"],)} if name == "GROOD" else {}
+    return detector.fit(*training_data(data), **given)
 
 
 def measure(data, network, seed, lr):
@@ -144,12 +152,13 @@ def setting():
   standardised by the training rows, in the default `MLP`.
 - The plain classifier takes {EPOCHS} epochs, each method that trains {TUNING_EPOCHS} more from it
   (SOFL one in each of its phases), in batches of 64 with 128 outliers. *Cross-entropy, as long*
-  goes on without outliers: the control. WOODS has the dictionary as its wild set; UM and UMAP use
-  none.
+  goes on without outliers: the control. WOODS has the dictionary as its wild set, and GROOD, a
+  reader, as its outliers; UM and UMAP use none.
 - All parameters are the library's defaults but the learning rate of fine-tuning, which is chosen on
   glosses of verbs beside {N_HELD_OUT:,} held-out glosses of the classes: no test set is touched.
 - ATOM, ACET, GReg and ODIN move their inputs or take gradients by them. Ids of words allow neither,
-  so these four are with the embeddings only.
+  so these four are with the embeddings only. So is Gram, which reads convolutions and Linear layers
+  before the last: the GRU has none.
 - Percent, mean ± standard deviation over the seeds. FPR95 has in-distribution texts as positive.
   CPU s: of the plain classifier for its readers, of the further epochs for the others.
 """
@@ -185,7 +194,12 @@ def gains(rows):
     return f"Trained methods below the control: {', '.join(worse) or 'none'}.\n"
 
 
-READ = """"""
+READ = """
+Why the methods that train gain more far than near: the dictionary is written as glosses are, and
+defines animals, plants and persons as well as anything else. Against it a network learns what the
+eight classes do not hold of such texts, and words that glosses do not use; of other classes of
+nouns, near in both, it learns little.
+"""
 
 
 def main():
