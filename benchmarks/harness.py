@@ -113,7 +113,9 @@ def table_of_rates(rates, means):
 
 
 def percent(values):
-    """Mean ± standard deviation over the seeds."""
+    """Mean ± standard deviation over the seeds, a dash where nothing was measured."""
+    if values.isna().all():
+        return "–"
     spread = f" ± {100 * values.std():.1f}" if len(values) > 1 else ""
     return f"{100 * values.mean():.1f}{spread}"
 

@@ -230,8 +230,9 @@ What helps, and why:
   far away has large logits: on Shuttle the largest logit is higher for faulty valves than for the
   training rows. Mahalanobis, residual and ViM measure how far a row's features are from those.
 - **PyOD's KNN has neither a network nor labels and is hard to beat.** Try it first on a table.
-- ASH, SCALE, DICE, GradNorm and SHE were made for the wide features of networks for images. In 64
-  features of an MLP there is nothing to prune, and a large norm is what an outlier has.
+- ASH, SCALE, DICE, GradNorm and SHE were made for the wide features of networks for images. A
+  likely reason that they fail here: 64 features of an MLP leave nothing to prune, and rows far away
+  have large ones.
 - UM and UMAP undo the last of the training, and nothing in them knows of other rows: they stay near
   MSP.
 - Methods that train against synthetic outliers beat the plain classifier's logits where the rows to
