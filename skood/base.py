@@ -13,8 +13,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .engine.build import count_outputs
 from .engine.frozen import Frozen, freeze, thaw
-from .engine.inference import predict_logits
+from .engine.inference import device_of, predict_logits
+from .engine.inputs import to_input
 from .fitted import rows_to_try
 from .parameters import PrefixedParameters
 from .validation import check_samples
@@ -271,12 +273,13 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
         alone.__dict__ = vars(self) | {"memory": None}  # a trial is nothing to remember
         with np.errstate(all="ignore"):
             decisions = np.asarray(alone._predict_scores(X), np.float64) - self.offset_
-        n_logits = alone._predict_logits(X).shape[1]
-        if decisions.shape != (len(X),) or n_logits < len(() if self.classes_ is None else
-                                                          self.classes_):
-            raise ValueError(
-                f"of {len(X)} rows, scores of shape {decisions.shape} and {n_logits} logits"
-            )
+        if decisions.shape != (len(X),):
+            raise ValueError(f"of {len(X)} rows, scores of shape {decisions.shape}")
+        n_outputs = count_outputs(
+            self.module_, to_input(X, self.dtype).to(device_of(self.module_))
+        )
+        if self.classes_ is not None and len(self.classes_) > n_outputs:
+            raise ValueError(f"{len(self.classes_)} classes of {n_outputs} outputs")
 
     @abstractmethod
     def _new_module(self):

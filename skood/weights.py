@@ -83,8 +83,11 @@ class WeightFiles:
         ------
         ValueError
             If the file is damaged, changed, foreign or of a newer format, or if it is of another
-            class of detectors, of other parameters or of another network. Parameters that say how
-            to train or where to run may differ.
+            class of detectors, of other parameters or of another network, lacks something that
+            every fit sets, or gives no score for two rows. Parameters that say how to train or
+            where to run may differ.
+        TypeError
+            If `estimator` is nothing that a network comes from.
         ImportError
             If safetensors is missing: ``pip install "skood[weights]"``.
 

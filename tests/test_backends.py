@@ -91,3 +91,27 @@ def test_dask_scores_an_array_in_blocks_bit_for_bit(n_rows, detector):
         detector.score_samples, drop_axis=1, dtype=np.float64, meta=np.empty(0)
     )
     np.testing.assert_array_equal(scores.compute(), detector.score_samples(X))
+
+
+def scored_by_dask(detector, X):
+    import dask.array as da
+
+    blocks = da.from_array(X, chunks=(100, -1))
+    meta = {"drop_axis": 1, "dtype": np.float64, "meta": np.empty(0)}
+    return blocks.map_blocks(detector.score_samples, **meta).compute()
+
+
+def scored_by_ray(detector, X):
+    import ray
+
+    scored = ray.remote(lambda detector, block: detector.score_samples(block))
+    shared = ray.put(detector)
+    return np.concatenate(ray.get([scored.remote(shared, X[i : i + 100]) for i in (0, 100, 200)]))
+
+
+@pytest.mark.parametrize("scored", [scored_by_dask, scored_by_ray])
+def test_processes_score_an_array_in_blocks_bit_for_bit(scored, detector):
+    X = np.random.default_rng(2).uniform(-6, 6, size=(250, 4)).astype(np.float32)
+    with engine(scored.__name__.removeprefix("scored_by_")):
+        scores = scored(detector, X)
+    np.testing.assert_array_equal(scores, detector.score_samples(X))
