@@ -1,4 +1,4 @@
-"""Run ten thousand random cases of tests/fuzzing.py over all detectors.
+"""Run ten thousand random cases of tests/fuzzing/ over all detectors.
 
     OMP_NUM_THREADS=1 python benchmarks/fuzzing.py --jobs 2 --write   # in results/fuzzing.md
 
