@@ -58,7 +58,8 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
 
     # ---- fit
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    # A detector's `estimator` may be the user's own, whose parameters nobody has checked yet.
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, X_aux=None, resume=False):
         """Fit the detector.
 

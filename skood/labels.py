@@ -21,7 +21,7 @@ def is_in_distribution(y, name="y_true"):
     TypeError
         If a label is the string ``"-1"``.
     ValueError
-        If `y` is not one-dimensional, or a label is missing (NaN or None).
+        If `y` is not one-dimensional, or a label is missing (NaN or None) or infinite.
     """
     labels = np.asarray(y)
     if labels.ndim != 1:
@@ -33,6 +33,8 @@ def is_in_distribution(y, name="y_true"):
         )
     if labels.dtype.kind not in "ifOU":  # other types cannot hold -1
         return np.ones(len(labels), dtype=bool)
+    if labels.dtype.kind == "f" and np.isinf(labels).any():
+        raise ValueError(f"{name} has infinite labels; give classes finite numbers or names.")
     if labels.dtype.kind in "OU" and np.any(labels == str(OOD_LABEL)):
         raise TypeError(
             f"{name} holds the string '-1'; keep string labels in an object array, where -1 stays "

@@ -152,6 +152,7 @@ def test_one_class_is_no_label(table):
         (np.r_[np.nan, np.zeros(59)], "y has missing labels"),
         (np.array([None] + ["a"] * 59, object), "y has missing labels .* row 0: .* leave such"),
         (np.array(["NaT"] + ["2026-01-01"] * 59, "datetime64[D]"), "y has missing labels"),
+        (np.r_[np.inf, np.zeros(59)], "y has infinite labels"),
         (np.zeros(59), "inconsistent numbers of samples"),
     ],
 )

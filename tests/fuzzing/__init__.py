@@ -5,7 +5,7 @@ each call gives a result within its documented range or an error that was raised
 skood or by scikit-learn's validation, not from within torch or NumPy.
 """
 
-from .cases import cases, run
+from .case import cases, run
 from .detectors import INSTANCES
 
 __all__ = ["INSTANCES", "cases", "run"]

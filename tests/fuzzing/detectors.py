@@ -6,6 +6,8 @@ from collections import OrderedDict
 from sklearn.base import clone
 from torch import nn
 
+from skood.posthoc import Classifier
+
 from ..instances import make
 
 INSTANCES = make()
@@ -27,6 +29,9 @@ def fast(name):
     Those with their own defaults keep the default network, too: an MLP or, of images, a CNN.
     """
     detector, has_defaults = clone(INSTANCES[name]), name.endswith("defaults")
+    if has_defaults and "estimator" in detector.get_params(deep=False):
+        # What None stands for, which is drawn as a change of the parameter.
+        detector.set_params(estimator=Classifier())
     for trained in (detector, getattr(detector, "estimator", None)):
         params = trained.get_params(deep=False) if hasattr(trained, "get_params") else {}
         if "module" not in params:
