@@ -122,9 +122,11 @@ def as_array(X, name="X"):
         return _to_numpy(X)
     if hasattr(X, "shape") and not isinstance(X, SliceDataset):
         return X
+    if isinstance(X, SliceDataset) and not len(X):
+        raise ValueError(f"{name} is a SliceDataset without rows: give at least one.")
     try:  # check_array would take the values of a list for floats: 8-bit images are to stay 8-bit
         return np.asarray(X)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # the second where a SliceDataset's items lack one
         raise ValueError(
             f"{name} must be an array, or what makes one: rows of one shape. Got a "
             f"{type(X).__name__} ({error})."

@@ -293,6 +293,16 @@ def test_a_dataset_of_outliers_is_never_loaded_whole(table, labelled):
 # ---- refusals
 
 
+@pytest.mark.parametrize("items", [np.empty((0, 4)), np.empty((60, 0))])
+def test_a_SliceDataset_of_nothing_is_refused_by_name(table, items):
+    X, y, _ = table
+    nothing = SliceDataset([*items.astype(np.float32)])  # of rows without a second entry
+    with pytest.raises(ValueError, match="X is a SliceDataset without rows|X must be an array"):
+        detector().fit(nothing, y)
+    with pytest.raises(ValueError, match="X_aux is a SliceDataset without|X_aux must be an array"):
+        detector().fit(X, y, X_aux=nothing)
+
+
 def test_a_dataset_as_X_is_sent_to_SliceDataset(table):
     X, y, A = table
     dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
