@@ -16,7 +16,7 @@ from torch import nn
 from .engine.build import count_outputs
 from .engine.frozen import Frozen, freeze, thaw
 from .engine.inference import device_of, predict_logits
-from .engine.inputs import to_input
+from .engine.inputs import rows, to_input
 from .fitted import rows_to_try
 from .parameters import PrefixedParameters
 from .validation import check_samples
@@ -276,9 +276,8 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
             decisions = np.asarray(alone._predict_scores(X), np.float64) - self.offset_
         if decisions.shape != (len(X),):
             raise ValueError(f"of {len(X)} rows, scores of shape {decisions.shape}")
-        n_outputs = count_outputs(
-            self.module_, to_input(X, self.dtype).to(device_of(self.module_))
-        )
+        example = to_input(rows(X, slice(None)), self.dtype).to(device_of(self.module_))
+        n_outputs = count_outputs(self.module_, example)
         if self.classes_ is not None and len(self.classes_) > n_outputs:
             raise ValueError(f"{len(self.classes_)} classes of {n_outputs} outputs")
 

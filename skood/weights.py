@@ -193,11 +193,12 @@ def _check_within(detector, networks, estimators):
     missing = [name for name in detector._always_within if name not in within]
     if missing:
         raise ValueError(f"the file lacks {', '.join(missing)}, which every fit sets.")
-    others = sorted(estimators.keys() - {*detector._always_within})
-    if others or not all(isinstance(parts, list) for parts in estimators.values()):
+    has_network = "module_" in detector._always_within
+    right = all(isinstance(parts, list) for parts in estimators.values())
+    if not right or (estimators if has_network else networks):
         raise ValueError(
-            f"the file has estimators within a {type(detector).__name__} that no fit puts there: "
-            f"{reprlib.repr(estimators)}."
+            f"the file has within a {type(detector).__name__} what no fit puts there: "
+            f"{reprlib.repr(estimators if has_network else networks)}."
         )
 
 

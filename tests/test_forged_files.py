@@ -114,6 +114,18 @@ def test_an_object_without_a_field_is_refused(files, name, attribute, field):
     assert field in refused(files, name, ("attributes", attribute, "fields", field), GONE)
 
 
+def test_what_a_detector_has_not_within_it_is_refused(files):
+    for name, part in (("OE", "estimators"), ("Conformal-OE", "networks")):
+        kept, _ = weights_file.read(files / name)
+        said = refused(files, name, (part,), kept[part] | {"other_": []})
+        assert "what no fit puts there" in said
+
+
+def test_centres_of_folds_that_lie_in_a_row_are_refused(files):
+    place = ("attributes", "_ranks", "fields", "centre", "shape")
+    assert "broadcast" in refused(files, "Conformal-OE-cross", place, [2])
+
+
 def of_shape(*shape):
     return {"~": "tuple", "items": list(shape)}
 

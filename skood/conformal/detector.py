@@ -354,13 +354,14 @@ class ConformalDetector(
 
         They have been tried by now.
         """
-        scores = self._combined(np.zeros((len(self.estimators_), 2)))
-        groups = np.zeros(2, dtype=int)
+        n = len(self.estimators_) + 1  # rows: arrays that lie the other way must not fit
+        scores = self._combined(np.zeros((n - 1, n)))
+        groups = np.zeros(n, dtype=int)
         ranks = self.calibration_.p_values(scores, groups)
         largest = self.calibration_.largest_p_values(scores)
         offset = self.offset_[: len(self.classes_)] if self._by == "predicted" else self.offset_
-        if not ranks.shape == largest.shape == (scores - np.max(offset)).shape == (2,):
-            raise ValueError(f"of 2 rows, p-values of shape {ranks.shape}")
+        if not ranks.shape == largest.shape == (scores - np.max(offset)).shape == (n,):
+            raise ValueError(f"of {n} rows, p-values of shape {ranks.shape}")
         if self._by != self.conditional_on:
             raise ValueError(f"_by={self._by!r} with conditional_on={self.conditional_on!r}")
 
