@@ -5,16 +5,18 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils._param_validation import make_constraint
 
-from .fuzzing import INSTANCES, _members, raised_on_purpose
+from .fuzzing import INSTANCES
+from .fuzzing.errors import raised_on_purpose
+from .fuzzing.parameters import members
 
-NAMES = [name for name in INSTANCES if "forest" not in name]
+NAMES = [name for name in INSTANCES if "forest" not in name and "defaults" not in name]
 
 
 def values_of(detector, name):
     """Return values that a parameter may take, and some that it may not."""
     rules = type(detector)._parameter_constraints.get(name, "no_validation")
     allowed = [] if rules == "no_validation" else [
-        value for rule in rules for value in _members(make_constraint(rule))
+        value for rule in rules for value in members(make_constraint(rule))
     ]
     return [*allowed, None, "no such value"]
 

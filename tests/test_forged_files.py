@@ -100,7 +100,8 @@ def refused(files, name, place, value):
     *(("OE", "attributes", each) for each in (
         "offset_", "classes_", "input_shape_", "n_features_in_", "history_", "_image_range")),
     ("OE", "networks", "module_"), ("KNN", "attributes", "_bank"),
-    ("Conformal-OE", "attributes", "calibration_"), ("Conformal-OE", "estimators", "estimators_"),
+    ("Conformal-OE", "attributes", "calibration_"), ("Conformal-OE", "attributes", "classes_"),
+    ("Conformal-OE", "estimators", "estimators_"),
 ])
 def test_a_file_without_what_every_fit_sets_says_what_is_missing(files, name, part, attribute):
     assert attribute in refused(files, name, (part, attribute), GONE)

@@ -346,7 +346,10 @@ class ConformalDetector(
 
     # ---- files
 
-    _always_fitted = ("_by", "_labels", "_ranks", "calibration_")
+    # Around a forest three of these are missing, but no file keeps a forest.
+    _always_fitted = (
+        "n_features_in_", "input_shape_", "classes_", "_by", "_labels", "_ranks", "calibration_",
+    )
     _always_within = ("estimators_",)
 
     def _check_answers(self):

@@ -27,7 +27,7 @@ _OF_OWN_NETWORK = {"module__hidden": [(4,), [6]]}  # what else it is given is no
 _OF_DEFAULT_NETWORK = {"module__hidden": [(4,), [6], (), (4, 3), (0,), 4, "text", None]}
 
 
-def _members(constraint):
+def members(constraint):
     """Return values of a constraint of scikit-learn's, and some beside it."""
     if isinstance(constraint, Options):
         return [*constraint.options, "no such option"]
@@ -42,7 +42,7 @@ def _members(constraint):
 def _values(name, rules):
     if rules == "no_validation":
         return _ODD
-    values = [value for rule in rules for value in _members(make_constraint(rule))]
+    values = [value for rule in rules for value in members(make_constraint(rule))]
     few = name in _FEW
     return [min(v, 2) if few and type(v) in (int, float) else v for v in values]
 
