@@ -56,7 +56,7 @@ CONTAINERS = {
     "tensor with a gradient": lambda x, folder: torch.tensor(x, requires_grad=True),
     "sparse": lambda x, folder: sparse.csr_array(x),
     "Dataset": lambda x, folder: Items(x),
-    "SliceDataset": lambda x, folder: SliceDataset(Items(x)),
+    "SliceDataset": lambda x, folder: SliceDataset(Items([*zip(x, range(len(x)), strict=True)])),
     "tuple": lambda x, folder: (x, x[:1]),
     "tuple of one": lambda x, folder: (x,),
     "tuple of kinds": lambda x, folder: (_mapped(x, folder), Items(x)),
