@@ -69,6 +69,12 @@ def test_the_short_example_is_short_and_right():
     assert (detector.predict_class(digits.X_test) == digits.y_test).mean() > 0.9
 
 
+def test_the_table_of_readme_is_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    headline = importlib.import_module("headline")
+    assert headline.table(headline.test_rows()) in PAGES[0].read_text()
+
+
 def public_names():
     """Return every public name of skood's modules, as users import it."""
     modules = [skood] + [
