@@ -74,7 +74,8 @@ _OF_TABLES = {"frame", "shuffled frame", "renamed frame", "frame with an index",
 def possible(container, x):
     """Whether there is such a container of these rows."""
     native = x.dtype.isnative and x.dtype.kind not in "OU"
-    if container in _OF_TABLES and x.ndim != 2:
+    # pandas holds numbers of another byte order, but asks for conversion: it cannot pick rows.
+    if container in _OF_TABLES and (x.ndim != 2 or not x.dtype.isnative):
         return False
     if container == "sparse":
         return native and x.dtype != np.float16
