@@ -42,6 +42,13 @@ def test_a_trained_network_is_read_and_left_as_it_was(table, net):
     assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
 
 
+@pytest.mark.parametrize("change", [{"lr": -1}, {"optimizer": {}}, {"contamination": 2}])
+def test_parameters_of_an_estimator_are_checked_in_its_own_fit(table, change):
+    X, y, _ = table
+    with pytest.raises(ValueError, match=f"The '{[*change][0]}' parameter of Classifier"):
+        skood.MSPDetector(Classifier(max_epochs=1, **change)).fit(X, y)
+
+
 class Normalising(nn.Module):
     def __init__(self, input_shape=(4,), n_outputs=3):
         super().__init__()
