@@ -14,7 +14,14 @@ from torch.utils.data import Dataset
 from .engine.inputs import Selection
 from .engine.pool import OutlierPool
 from .labels import is_in_distribution
-from .validation import check_dataset, check_kind, check_range, check_samples, check_shape
+from .validation import (
+    check_dataset,
+    check_has_rows,
+    check_kind,
+    check_range,
+    check_samples,
+    check_shape,
+)
 
 
 @dataclass
@@ -86,6 +93,7 @@ def are_outliers(y, X):
     if isinstance(y, Dataset):
         return True
     if isinstance(y, SliceDataset):
+        check_has_rows(y, "the second argument")
         return np.shape(y[0]) == X.shape[1:]
     if isinstance(y, tuple) and any(map(_is_source, y)):
         return True

@@ -122,8 +122,8 @@ def as_array(X, name="X"):
         return _to_numpy(X)
     if hasattr(X, "shape") and not isinstance(X, SliceDataset):
         return X
-    if isinstance(X, SliceDataset) and not len(X):
-        raise ValueError(f"{name} is a SliceDataset without rows: give at least one.")
+    if isinstance(X, SliceDataset):
+        check_has_rows(X, name)
     try:  # check_array would take the values of a list for floats: 8-bit images are to stay 8-bit
         return np.asarray(X)
     except (ValueError, IndexError) as error:  # the second where a SliceDataset's items lack one
@@ -131,6 +131,12 @@ def as_array(X, name="X"):
             f"{name} must be an array, or what makes one: rows of one shape. Got a "
             f"{type(X).__name__} ({error})."
         ) from error
+
+
+def check_has_rows(X, name):
+    """Refuse a SliceDataset without rows, which fails where its first is asked for its shape."""
+    if not len(X):
+        raise ValueError(f"{name} is a SliceDataset without rows: give at least one.")
 
 
 def numeric_rows(X, name):

@@ -303,6 +303,13 @@ def test_a_SliceDataset_of_nothing_is_refused_by_name(table, items):
         detector().fit(X, y, X_aux=nothing)
 
 
+def test_a_SliceDataset_without_rows_as_second_argument_is_refused_by_name(table):
+    X, _, _ = table
+    nothing = SliceDataset(TensorDataset(torch.from_numpy(X[:0])))
+    with pytest.raises(ValueError, match="^the second argument is a SliceDataset without rows"):
+        detector().fit(X, nothing)
+
+
 def test_a_dataset_as_X_is_sent_to_SliceDataset(table):
     X, y, A = table
     dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
