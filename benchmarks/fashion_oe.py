@@ -32,7 +32,7 @@ from fashion_data import (  # beside this file, as metrics is
     training_data,
     validation_data,
 )
-from harness import processor
+from harness import percent, processor
 
 import skood
 from skood import EnergyExposureDetector, OutlierExposureDetector
@@ -143,10 +143,6 @@ def choose_rate(method):
     rows = recorded()
     rows = rows[(rows.method == method) & rows.set.isin(validation_data()[2])]
     return float(rows.groupby("lr").auroc.mean().idxmax())
-
-
-def percent(values):
-    return f"{100 * values.mean():.1f} ± {100 * values.std():.1f}"
 
 
 def results_table(rows, metric):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from harness import processor  # beside this file
+from harness import percent, processor  # beside this file
 
 import skood
 from skood import EnergyExposureDetector, GRegDetector, OutlierExposureDetector
@@ -116,10 +116,6 @@ def measure(path, methods, seeds, X, y, sets):
 
 def read(path):
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["method", "seed"])
-
-
-def percent(values):
-    return f"{100 * values.mean():.1f} ± {100 * values.std():.1f}"
 
 
 def table(rows):

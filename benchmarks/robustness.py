@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import sklearn
 import torch
-from harness import processor  # beside this file
+from harness import composition, markdown, percent, processor  # beside this file
 
 import skood
 from skood import ACETDetector, ATOMDetector, NTOMDetector, OutlierExposureDetector
@@ -129,16 +129,6 @@ def ensure(data, method, seed):
     pd.concat([recorded(), new]).to_csv(RESULTS, index=False, float_format="%.6g")
 
 
-def percent(values):
-    spread = f" ± {100 * values.std():.1f}" if len(values) > 1 else ""
-    return f"{100 * values.mean():.1f}{spread}"
-
-
-def markdown(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def results_table(rows, metric):
     """Mean over the far sets, then mean and standard deviation over the seeds."""
     of_seed = rows[rows.set.isin(FAR)].groupby(["method", "attack", "seed"])[metric].mean()
@@ -181,10 +171,6 @@ def cost_table(rows):
 
 def methods(rows):
     return [name for name in METHODS if name in set(rows.method)]
-
-
-def composition(aux):
-    return ", ".join(f"{name} {part['crops']:,}" for name, part in aux.composition.items())
 
 
 def section(data, rows):

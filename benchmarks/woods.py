@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from harness import processor  # beside this file
+from harness import percent, processor  # beside this file
 from scipy.special import expit
 
 import skood
@@ -144,12 +144,6 @@ def measure(seeds):
 def read():
     columns = ["method", "seed", "share"]
     return pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=columns)
-
-
-def percent(values):
-    if values.isna().all():
-        return "–"
-    return f"{100 * values.mean():.1f} ± {100 * values.std():.1f}"
 
 
 def table(rows, columns):

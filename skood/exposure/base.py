@@ -35,7 +35,7 @@ class BaseExposureDetector(BaseTrainedDetector):
 
     def _loss(self, logits_in, y_in, logits_out):
         """Return the loss of one batch, a scalar; not asked for where ``_problem`` has another."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines neither _loss nor _problem.")
 
     def _tune(self, loader, data, rng):
         if data.pool is None:
