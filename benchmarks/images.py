@@ -235,8 +235,9 @@ More than 5 points of accuracy lost: {", ".join(forgets) or "none"}.
 
 
 WHY_NOT_UM = """\
-Unleashing Mask lets a network forget what it has memorised of odd training images. This one, after
-so few epochs, has memorised little, and what it forgets is what it needs: its accuracy falls, too.
+Unleashing Mask lets a network forget what it has memorised of odd training images. A likely reason
+that it harms: after so few epochs there is little of that, and what goes is needed, as the accuracy
+says, which falls, too.
 Where the method helps is measured in [Unleashing Mask](um.md).
 """
 

@@ -135,7 +135,7 @@ def page(found):
 
 {setting()}
 {"".join(section(data, *found[data]) for data in found)}
-{READ}"""
+"""
 
 
 def setting():
@@ -192,14 +192,6 @@ def gains(rows):
     control = mean["cross-entropy, as long"]
     worse = [name for name in TUNED if name in mean and mean[name] < control]
     return f"Trained methods below the control: {', '.join(worse) or 'none'}.\n"
-
-
-READ = """
-Why the methods that train gain more far than near: the dictionary is written as glosses are, and
-defines animals, plants and persons as well as anything else. Against it a network learns what the
-eight classes do not hold of such texts, and words that glosses do not use; of other classes of
-nouns, near in both, it learns little.
-"""
 
 
 def main():
