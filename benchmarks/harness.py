@@ -17,6 +17,7 @@ from skood.metrics import auroc, fpr95
 
 RESULTS = Path(__file__).parent / "results"
 SETTING = ("data", "problem", "network", "seed", "lr")  # what tells one training from another
+CONTROL = "cross-entropy, as long"  # the method that trains on without outliers
 
 
 def processor():
@@ -148,3 +149,19 @@ def ranking(rows, sets, metric="auroc"):
             for method in order
         ],
     )
+
+
+def below_control(rows, trained):
+    """Return the trained methods with a lower AUROC than the control's, and the forgetful ones."""
+    mean = rows.groupby("method")[["auroc", "accuracy"]].mean()
+    change = mean.loc[[name for name in trained if name in mean.index]] - mean.loc[CONTROL]
+    return [*change.index[change.auroc < 0]], [*change.index[change.accuracy < -0.05]]
+
+
+def beside_control(rows, trained):
+    """Say in two lines which trained methods did not help, or made the network forget."""
+    below, forgetful = (", ".join(names) or "none" for names in below_control(rows, trained))
+    return f"""\
+Trained methods below the control (its score: largest logit): {below}.
+More than 5 points of accuracy lost: {forgetful}.
+"""

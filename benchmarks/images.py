@@ -44,7 +44,7 @@ PROBLEMS = ("far", "near")  # against other things; against held-out classes
 FAR = ("scenes", "textures", "emoji", "street_numbers")
 SHARED = {"batch_size": 64, "outlier_ratio": 2.0}
 TUNED = {
-    "cross-entropy, as long": (Classifier, {}),
+    harness.CONTROL: (Classifier, {}),
     "OE": (skood.OutlierExposureDetector, {}),
     "energy exposure": (skood.EnergyExposureDetector, {}),
     "NTOM": (skood.NTOMDetector, {}),
@@ -224,14 +224,9 @@ def section(data, problem, rows):
 
 def gains(rows):
     """Say what was no better than the network that had no outliers for as many steps."""
-    mean = rows.groupby("method")[["auroc", "accuracy"]].mean()
-    change = mean.loc[list(TUNED)] - mean.loc["cross-entropy, as long"]
-    below, forgets = change.index[change.auroc < 0], change.index[change.accuracy < -0.05]
-    text = f"""\
-Trained methods below the control (its score: largest logit): {", ".join(below) or "none"}.
-More than 5 points of accuracy lost: {", ".join(forgets) or "none"}.
-"""
-    return text + (WHY_NOT_UM if {"UM", "UMAP"} & {*below} else "") + "\n"
+    below, _ = harness.below_control(rows, TUNED)
+    why = WHY_NOT_UM if {"UM", "UMAP"} & {*below} else ""
+    return harness.beside_control(rows, TUNED) + why + "\n"
 
 
 WHY_NOT_UM = """\

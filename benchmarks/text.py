@@ -174,24 +174,16 @@ Far:
 
 {harness.ranking(test, FAR)}
 
-{gains(test[test.set.isin(FAR)])}
+{harness.beside_control(test[test.set.isin(FAR)], TUNED)}
 Near:
 
 {harness.ranking(test, NEAR)}
 
-{gains(test[test.set.isin(NEAR)])}
+{harness.beside_control(test[test.set.isin(NEAR)], TUNED)}
 Learning rates, by mean AUROC against verbs, seed 0:
 
 {harness.table_of_rates(rates, means)}
 """
-
-
-def gains(rows):
-    """Say what was no better than the network that had no outliers for as many steps."""
-    mean = rows.groupby("method").auroc.mean()
-    control = mean["cross-entropy, as long"]
-    worse = [name for name in TUNED if name in mean and mean[name] < control]
-    return f"Trained methods below the control: {', '.join(worse) or 'none'}.\n"
 
 
 def main():

@@ -58,3 +58,15 @@ def test_a_table_has_the_best_first_and_the_spread_over_seeds(harness):
 def test_seconds_of_a_training_count_once(harness):
     measured = pd.concat([rows(**each).assign(**each) for each in SETTINGS])
     assert "4 CPU minutes" in harness.provenance("python benchmarks/x.py", measured)
+
+
+def test_what_trains_and_does_not_help_is_named(harness):
+    names = [harness.CONTROL, "OE", "forgetful", "worse"]
+    measured = pd.DataFrame({
+        "method": names, "auroc": [0.6, 0.7, 0.8, 0.5], "accuracy": [0.9, 0.86, 0.84, 0.9],
+    })
+    text = harness.beside_control(measured, [*names, "not measured"])
+    assert text.splitlines() == [
+        "Trained methods below the control (its score: largest logit): worse.",
+        "More than 5 points of accuracy lost: forgetful.",
+    ]
