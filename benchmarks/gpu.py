@@ -136,8 +136,8 @@ def record(n_steps, n_epochs):
     lines = [
         "# A step of WideResNet(40, 2) beside the authors' loops", "",
         f"Command: `python benchmarks/gpu.py --steps {n_steps} --epochs {n_epochs} --write`",
-        f"Machine: {name}; {torch.get_num_threads()} threads. Versions: {versions}.",
-        f"Medians of {n_epochs} epochs of {n_steps} steps, after one that warms up; the authors'",
+        f"Machine: {name}; threads: {torch.get_num_threads()}. Versions: {versions}.",
+        f"Medians of {n_epochs} epochs, steps in each: {n_steps}; one more warms up. The authors'",
         "loops, restated in float32, take turns with `fit` in the same process.", "",
         "| method | skood | skood, ms | the authors', ms | ratio |", "|---|---|---|---|---|",
     ]
