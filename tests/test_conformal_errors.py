@@ -9,6 +9,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
 from skorch import NeuralNetClassifier
 from torch.utils.data import TensorDataset
 
@@ -144,6 +145,10 @@ def test_classes_that_differ_between_folds(table):
         ({"method": "cross", "n_folds": 151}, "X", ValueError, "n_samples=150 .* at least 151"),
         ({"method": "cross", "n_folds": 1}, "X", ValueError, "'n_folds' parameter"),
         ({"method": "cross", "conditional_on": "label"}, "Xy", ValueError, "needs method='split'"),
+        ({"method": "cross", "estimator": OutlierExposureDetector(checkpoint="run")}, "Xy",
+         ValueError, "would write one file, checkpoint='run': pass checkpoint=None, or method="),
+        ({"method": "cross", "estimator": make_pipeline(OutlierExposureDetector(checkpoint="a"))},
+         "Xy", ValueError, "pass outlierexposuredetector__checkpoint=None"),
         ({"conditional_on": "label"}, "X", ValueError, "needs labels of two or more classes"),
         ({"conditional_on": "predicted"}, "X", ValueError, "needs an estimator with predict_proba"),
         ({"estimator": KNNDetector(), "conditional_on": "predicted"}, "X", ValueError,

@@ -21,6 +21,8 @@ def check_parameters(detector):
             f"conditional_on={detector.conditional_on!r} needs method='split', got 'cross': the "
             "detectors of the folds share no threshold for a class."
         )
+    if detector.method == "cross":
+        check_no_checkpoint(detector.estimator)
     # A clone is asked: one that was fitted without labels hides what it does with them.
     by_prediction = detector.conditional_on == "predicted"
     if by_prediction and not hasattr(clone(detector.estimator), "predict_proba"):
@@ -28,6 +30,17 @@ def check_parameters(detector):
             "conditional_on='predicted' needs an estimator with predict_proba, got "
             f"{type(detector.estimator).__name__}: pass 'label' or None."
         )
+
+
+def check_no_checkpoint(estimator):
+    """Refuse a file of states that every fold would write, before the first one is trained."""
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    for name, value in params.items():
+        if name.split("__")[-1] == "checkpoint" and value is not None:
+            raise ValueError(
+                f"method='cross' trains an estimator in each fold, and all would write one file, "
+                f"{name}={str(value)!r}: pass {name}=None, or method='split'."
+            )
 
 
 def check_estimator(estimator):
