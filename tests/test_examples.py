@@ -60,6 +60,7 @@ unleashing_mask = _running("unleashing_mask", "--epochs", "8", "--retuning", "2"
 conformal = _running("conformal", "--epochs", "3")
 posthoc = _running("posthoc", "--epochs", "3")
 own_method = _running("own_method", "--epochs", "1")
+concepts = _running("concepts", "--epochs", "5")
 two_fpr95 = _running("two_fpr95")
 table = _running("table", "--epochs", "10")
 overlap = _running("overlap", "--epochs", "1")
@@ -514,6 +515,13 @@ def test_posthoc_fits_a_terminal_and_says_where_its_files_are(posthoc):
 
 def test_posthoc_saves_a_picture(posthoc):
     _check_picture(posthoc[1] / "posthoc.png")
+
+
+def test_a_plain_classifier_is_sure_far_away_until_it_is_trained_against_outliers(concepts):
+    rows = re.findall(r"^ +far +([\d.]+)% taken for known, AUROC ([\d.]+)%", concepts[0], re.M)
+    (plain_passed, plain_auroc), (passed, auroc) = [map(float, row) for row in rows]
+    assert plain_passed > 50 > plain_auroc
+    assert passed < 5 and auroc > 95
 
 
 def test_two_fpr95s_tell_opposite_stories(two_fpr95):
