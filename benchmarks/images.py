@@ -1,8 +1,8 @@
 """Every detector of the library on images: the same network, images, outliers, steps and seeds.
 
-    python benchmarks/images.py --data cifar10 --jobs 2    # far and near; an hour on two cores
-    python benchmarks/images.py --data fashion --jobs 2    # 20 minutes
-    python benchmarks/images.py --data mnist --jobs 2      # 20 minutes
+    python benchmarks/images.py --data cifar10 --jobs 2    # far and near; 45 minutes
+    python benchmarks/images.py --data fashion --jobs 2    # 35 minutes
+    python benchmarks/images.py --data mnist --jobs 2      # 35 minutes
 
 A plain classifier is trained and read by every detector that reads one; from it, every method that
 trains goes on for the same number of epochs. Rows already in results/images_*.csv are not measured
@@ -226,7 +226,14 @@ def gains(rows):
     """Say what was no better than the network that had no outliers for as many steps."""
     below, _ = harness.below_control(rows, TUNED)
     why = WHY_NOT_UM if {"UM", "UMAP"} & {*below} else ""
-    return harness.beside_control(rows, TUNED) + why + "\n"
+    return harness.beside_control(rows, TUNED) + why + readers_below_msp(rows) + "\n"
+
+
+def readers_below_msp(rows):
+    """Name the readers that are no better than the oldest one."""
+    mean = rows[rows.network == "plain"].groupby("method").auroc.mean()
+    below = mean.index[mean < mean["MSP"]]
+    return f"Readers below MSP: {', '.join(below) or 'none'}. Why, of most: [measured](why_readers.md).\n"
 
 
 WHY_NOT_UM = """\
