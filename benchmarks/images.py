@@ -233,7 +233,8 @@ def readers_below_msp(rows):
     """Name the readers that are no better than the oldest one."""
     mean = rows[rows.network == "plain"].groupby("method").auroc.mean()
     below = mean.index[mean < mean["MSP"]]
-    return f"Readers below MSP: {', '.join(below) or 'none'}. Why, of most: [measured](why_readers.md).\n"
+    names = ", ".join(below) or "none"
+    return f"Readers below MSP: {names}. Why, of most: [measured](why_readers.md).\n"
 
 
 WHY_NOT_UM = """\
