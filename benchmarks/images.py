@@ -226,6 +226,7 @@ def gains(rows):
     """Say what was no better than the network that had no outliers for as many steps."""
     below, _ = harness.below_control(rows, TUNED)
     why = WHY_NOT_UM if {"UM", "UMAP"} & {*below} else ""
+    why += WHY_NOT_THE_REST if len(below) > len(TUNED) / 2 else ""
     return harness.beside_control(rows, TUNED) + why + readers_below_msp(rows) + "\n"
 
 
@@ -242,6 +243,11 @@ Unleashing Mask lets a network forget what it has memorised of odd training imag
 that it harms: after so few epochs there is little of that, and what goes is needed, as the accuracy
 says, which falls, too.
 Where the method helps is measured in [Unleashing Mask](um.md).
+"""
+
+WHY_NOT_THE_REST = """\
+The others are within a few points of it. The plain classifier tells nearly all of the held-out
+classes already, and pictures of other things teach nothing about them.
 """
 
 
