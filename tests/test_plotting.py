@@ -418,6 +418,18 @@ def test_the_grid_of_a_detector(table):
     assert display.wrong["first"] == np.mean(detector.predict(sets["first"]) == 1)
 
 
+@pytest.mark.parametrize("names", [["cat", "dog", "frog"], ["automobile", "truck", "aeroplane"]])
+def test_the_names_of_classes_do_not_run_into_each_other(names):
+    X = np.repeat(PIXELS[:9], 3, axis=0)
+    detector = skood.OutlierExposureDetector(max_epochs=1, random_state=0)
+    detector.fit(X, np.array(names)[np.arange(27) % 3], X_aux=(PIXELS[18:],))
+    display = SurestMistakesDisplay.from_detector(detector, X, {"other": PIXELS[18:]})
+    display.figure_.canvas.draw()
+    for texts in display.text_.values():
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
 @pytest.mark.parametrize("container", [pd.DataFrame, torch.from_numpy, np.ndarray.tolist])
 def test_the_rows_may_come_in_any_container(table, container):
     _, X, sets = table

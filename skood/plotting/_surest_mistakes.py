@@ -8,6 +8,7 @@ from ._matplotlib import ID_COLOR, ood_color, open_axes, percent, require_matplo
 from ._scores import ID, by_name, read_scores, read_threshold, score_sets, threshold_of
 
 _STEP_X, _STEP_Y = 1.12, 1.5  # from one image to the next, in widths and heights of an image
+_LONGEST = 6  # letters of a class that leave room for a score on the same line, below an image
 
 
 class SurestMistakesDisplay:
@@ -220,7 +221,11 @@ class SurestMistakesDisplay:
 
     def _caption(self, name, column):
         score = f"{self.scores[name][column]:.3g}"
-        return score if self.classes is None else f"{self.classes[name][column]}: {score}"
+        if self.classes is None:
+            return score
+        longest = max(len(str(each)) for classes in self.classes.values() for each in classes)
+        between = ": " if longest <= _LONGEST else "\n"  # of all alike
+        return f"{self.classes[name][column]}{between}{score}"
 
     def _is_wrong(self, name, score):
         return self.threshold is None or (score < self.threshold) == (name == ID)
