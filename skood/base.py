@@ -18,7 +18,7 @@ from .engine.frozen import Frozen, freeze, thaw
 from .engine.inference import device_of, predict_logits
 from .engine.inputs import rows, to_input
 from .fitted import rows_to_try
-from .parameters import PrefixedParameters
+from .parameters import PrefixedParameters, check_is_not_weights
 from .validation import check_samples
 from .weights import WeightFiles
 
@@ -57,6 +57,11 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
     }
 
     # ---- fit
+
+    def _validate_params(self):
+        for name in ("module", "estimator"):
+            check_is_not_weights(getattr(self, name, None), name)
+        super()._validate_params()
 
     # A detector's `estimator` may be the user's own, whose parameters nobody has checked yet.
     @_fit_context(prefer_skip_nested_validation=False)

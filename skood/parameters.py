@@ -1,6 +1,7 @@
 """Parameters beyond the named ones: skorch's prefixes, as its users know them."""
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 
 from sklearn.base import BaseEstimator
@@ -16,6 +17,15 @@ def _pass_on(self, **kwargs):
 def _taken(init):
     """Return what an ``__init__`` takes; searches and clones ask it thousands of times."""
     return tuple(inspect.signature(init).parameters.values())
+
+
+def check_is_not_weights(network, name):
+    """Refuse a state dict, which scikit-learn's own message would print number by number."""
+    if isinstance(network, Mapping):
+        raise TypeError(
+            f"{name} must be a network, got a {type(network).__name__}, as a state_dict is. Build "
+            f"the network and give it its weights: net.load_state_dict(weights); {name}=net."
+        )
 
 
 class PrefixedParameters(BaseEstimator):

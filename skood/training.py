@@ -16,6 +16,7 @@ from .base import BaseDetector
 from .engine.build import build_module, check_options
 from .engine.checkpoint import open_checkpoint
 from .engine.facts import facts_of
+from .engine.inference import predict_logits
 from .engine.inputs import rows, to_input
 from .engine.loader import PairedLoader
 from .engine.net import OPTIMIZERS, train
@@ -24,6 +25,7 @@ from .engine.precision import check_precision
 from .engine.processes import open_processes
 from .engine.randomness import draw_seed, seeded
 from .outliers.like import synthetic_like
+from .outputs import warn_of_probabilities
 from .validation import warn_about_far_outliers, warn_about_scales
 
 _N_EXAMPLE = 2  # rows that a new network is tried on
@@ -104,7 +106,9 @@ class BaseTrainedDetector(BaseDetector):
                     data.pool = self._synthetic_pool(data.x_in, rng)
                 self._read_range(data.x_in, data.pool)
                 data.held_out = self._hold_out(data, rng)
-                self.module_ = self._build(data.x_in).to(processes.device)
+                self.module_ = self._build(data.x_in)
+                self._warn_of_outputs(data.x_in)
+                self.module_.to(processes.device)
                 loader = self._loader(data, data.pool, rng)
                 if loader.n_out and self.max_epochs > 0:
                     # Now, not after the pretraining, one is told of a pool that is too small.
@@ -142,6 +146,12 @@ class BaseTrainedDetector(BaseDetector):
             to_input(rows(x_in, slice(_N_EXAMPLE)), self.dtype), n_classes=n_classes,
             n_outputs=self._n_outputs(n_classes), dtype=self.dtype,
         )
+
+    def _warn_of_outputs(self, x_in):
+        """Warn where a network that was given returns no logits; it is one pass over two rows."""
+        if isinstance(self.module, nn.Module):
+            few = predict_logits(self.module_, x_in[:_N_EXAMPLE], self.dtype)
+            warn_of_probabilities(few, "module", stacklevel=5)
 
     def _new_module(self):
         device = open_processes(self.device).device

@@ -1,6 +1,7 @@
 """Where the network comes from that a detector reads, how often it is run, and how it is kept."""
 
 import pickle
+import warnings
 from copy import deepcopy
 
 import joblib
@@ -190,6 +191,29 @@ def test_a_softmax_at_the_end_is_pointed_out(table, net):
     for end, name in ((nn.Softmax(1), "softmax"), (nn.LogSoftmax(1), "log-softmax")):
         with pytest.warns(UserWarning, match=f"seems to end in a {name}"):
             skood.EnergyDetector(nn.Sequential(net, end)).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", [skood.OutlierExposureDetector, skood.EnergyExposureDetector])
+def test_a_softmax_at_the_end_is_pointed_out_before_a_network_is_trained_further(table, net, kind):
+    X, y, A = table
+    for end, name in ((nn.Softmax(1), "softmax"), (nn.LogSoftmax(1), "log-softmax")):
+        ended = nn.Sequential(net, end)
+        with pytest.warns(UserWarning, match=f"^module seems to end in a {name}") as caught:
+            kind(ended, max_epochs=1, random_state=0).fit(X, y, X_aux=(A,))
+        assert [each.filename for each in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kind(net, max_epochs=1, random_state=0).fit(X, y, X_aux=(A,))
+
+
+@pytest.mark.parametrize("kind, name", [
+    (skood.EnergyDetector, "estimator"), (skood.OutlierExposureDetector, "module"),
+])
+def test_weights_without_a_network_are_told_what_to_do(table, net, kind, name):
+    X, y, A = table
+    with pytest.raises(TypeError, match=f"^{name} must be a network, got a .*dict") as caught:
+        kind(net.state_dict()).fit(X, y, X_aux=(A,))
+    assert len(str(caught.value)) < 300  # and no weights
 
 
 # ---- one pass

@@ -10,7 +10,6 @@ import joblib
 import numpy as np
 import torch
 from joblib import Memory
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_memory
@@ -24,11 +23,11 @@ from ..engine.inference import in_eval_mode, predict_features, predict_logits
 from ..engine.precision import check_precision
 from ..nn import find_head
 from ..nn.tap import Layers
+from ..outputs import warn_of_probabilities
 from .blocks import blocks
 from .source import example_for, network_like, trained_net
 
 _N_SCORED = 512  # rows that are scored at a time, as float64: what a processor's cache holds
-_NEAR = 1e-3  # how near to 1 probabilities sum, and to 0 their logarithms' logsumexp comes
 
 
 class BasePostHocDetector(BaseDetector):
@@ -269,23 +268,9 @@ def _fingerprint(module, X, dtype):
 def warn_of_outputs(data, logits):
     """Warn of outputs that are no logits, or not those of the labels."""
     if logits.shape[1] > 1:
-        _warn_of_probabilities(logits)
+        warn_of_probabilities(logits, "estimator", stacklevel=6)
         if data.classes is not None:
             _warn_of_labels(logits, data.y_in)
-
-
-def _warn_of_probabilities(logits):
-    end = None
-    if logits.min() >= 0 and np.abs(logits.sum(axis=1) - 1).max() < _NEAR:
-        end = "softmax"
-    elif np.abs(logsumexp(logits.astype(np.float64), axis=1)).max() < _NEAR:
-        end = "log-softmax"
-    if end:
-        warnings.warn(
-            f"estimator seems to end in a {end}. Scores are made for logits, of which it keeps "
-            f"too little: leave the {end} out.",
-            UserWarning, stacklevel=7,
-        )
 
 
 def _warn_of_labels(logits, y_in):
