@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from skorch.helper import SliceDataset
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from .engine.inputs import Selection
 from .engine.pool import OutlierPool
@@ -129,6 +129,8 @@ def _read_outliers(detector, X_aux, X):
 def _read_source(detector, source, n_dims):
     if isinstance(source, Dataset):
         return check_dataset(source, "X_aux")
+    if isinstance(source, DataLoader):
+        raise TypeError("X_aux is a DataLoader: batches are made here, pass its Dataset.")
     _check_is_no_path(source)
     if isinstance(source, list) and source and len(np.shape(source[0])) == n_dims:
         raise TypeError("X_aux is a list of arrays: pass a tuple of them.")

@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 from skorch.helper import SliceDataset
 from torch.utils.data import Dataset
 
+from .containers import check_container
 from .engine.inputs import is_mapped
 
 # The first of each is what other dtypes are converted to; the others are kept as they are.
@@ -113,11 +114,7 @@ def check_range(detector, X, name):
 
 def as_array(X, name="X"):
     """Give tensors, lists and SliceDatasets their own dtype as arrays; leave the rest."""
-    if isinstance(X, Dataset):
-        raise TypeError(
-            f"{name} is a torch Dataset, which has no shape that can be checked. Wrap it: "
-            "skorch.helper.SliceDataset(dataset)."
-        )
+    check_container(X, name)
     if torch.is_tensor(X):
         return _to_numpy(X)
     if hasattr(X, "shape") and not isinstance(X, SliceDataset):
@@ -203,6 +200,11 @@ def _remedy(shape, expected, name):
         return f" Pass channels first: {name}.transpose(0, 3, 1, 2)."
     if len(expected) > 1 and shape == (math.prod(expected),):
         return f" Give rows their shape back: {name}.reshape(-1, {str(expected)[1:-1]})."
+    if name == "X_aux" and len(expected) == len(shape) == 1:
+        return (
+            " Outliers need the columns of X. Where a pipeline makes these, it has to make both: "
+            "Pipeline(..., transform_input=['X_aux']) with metadata routing enabled."
+        )
     return ""
 
 

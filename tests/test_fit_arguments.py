@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
 from skorch.helper import SliceDataset
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from skood import ConformalDetector, EnergyExposureDetector, OutlierExposureDetector
 from skood.engine.inputs import rows
@@ -317,6 +319,37 @@ def test_a_dataset_as_X_is_sent_to_SliceDataset(table):
         detector().fit(dataset, y, X_aux=A)
     with pytest.raises(TypeError, match="SliceDataset"):
         detector().fit(X, y, X_aux=A).predict(dataset)
+
+
+def test_a_loader_as_X_or_outliers_is_told_to_pass_its_rows(table):
+    X, y, A = table
+    loader = DataLoader(TensorDataset(torch.from_numpy(X)))
+    learner = detector().fit(X, y, X_aux=A)
+    for call in (learner.predict, lambda X: detector().fit(X, y, X_aux=A)):
+        with pytest.raises(TypeError, match="X is a DataLoader.*array.*loader.dataset"):
+            call(loader)
+    with pytest.raises(TypeError, match=r"X_aux is a DataLoader.*pass its Dataset"):
+        detector().fit(X, y, X_aux=(loader,))
+
+
+def test_a_SliceDataset_does_not_take_the_first_channel_of_each_image(images):
+    X, y, A = images
+    learner = detector().fit(X, y, X_aux=A)
+    bare = SliceDataset([*X])
+    with pytest.raises(TypeError, match=r"X is a SliceDataset whose items.*\(3, 8, 8\).*np\.stack"):
+        learner.predict(bare)
+    with pytest.raises(TypeError, match="X_aux is a SliceDataset whose items are arrays"):
+        detector().fit(X, y, X_aux=(bare,))
+    dataset = bare.dataset
+    rows = np.stack([dataset[i] for i in range(len(dataset))])  # as the message has it
+    np.testing.assert_array_equal(learner.predict(rows), learner.predict(X))
+
+
+def test_outliers_of_other_columns_are_sent_through_the_pipeline(table):
+    X, y, A = table
+    wider = make_pipeline(PolynomialFeatures(), detector())
+    with pytest.raises(ValueError, match=r"\(15,\); got \(4,\).*transform_input=\['X_aux'\]"):
+        wider.fit(X, y, outlierexposuredetector__X_aux=(A,))
 
 
 def test_outliers_of_another_shape(table, images):
