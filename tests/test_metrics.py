@@ -8,7 +8,7 @@ import pytest
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from skood import metrics
+from skood import OutlierExposureDetector, metrics
 from skood.metrics import (
     aupr_in,
     aupr_out,
@@ -360,6 +360,18 @@ def test_report_scores_each_set_once():
     assert detector.scored_ == [30, 20, 7]
     by_scores = ood_report(None, detector.score_samples(X_in), detector.score_samples(X_far))
     assert report.loc["far", "auroc"] == by_scores.loc["ood", "auroc"]
+
+
+def test_labels_of_which_none_is_a_class_make_no_accuracy_of_0():
+    rng = np.random.default_rng(0)
+    X, codes = rng.normal(size=(60, 3)), np.arange(60) % 3
+    detector = OutlierExposureDetector(max_epochs=1, random_state=0)
+    detector.fit(X, codes, X_aux=(3 * X,))
+    names = np.array(["cat", "dog", "ship"])[codes]
+    with pytest.raises(ValueError, match=r"y_in holds none of the classes.*\[0, 1, 2\].*'cat'"):
+        ood_report(detector, X, {"far": 3 * X}, y_in=names)
+    some = np.where(codes == 0, 7, codes)  # a class that was not there is never named
+    assert 0 < ood_report(detector, X, {"far": 3 * X}, y_in=some)["accuracy"].iloc[0] < 1
 
 
 def test_report_with_accuracy():

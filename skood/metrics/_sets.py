@@ -69,7 +69,21 @@ def rightly_named(detector, X_in, y_in):
             f"y_in must have one label for each row of X_in, shape {named.shape}, got "
             f"{y_in.shape}."
         )
+    _check_are_known(y_in, getattr(last, "classes_", None))
     return named == y_in
+
+
+def _check_are_known(y_in, classes):
+    """Refuse labels of which none is a class: names beside numbers would make an accuracy of 0."""
+    if classes is None:
+        return
+    known = np.asarray(classes).tolist()
+    if not set(known).intersection(y_in.tolist()):
+        raise ValueError(
+            f"y_in holds none of the classes that the detector was fitted on, {known[:5]}"
+            f"{' and more' if len(known) > 5 else ''}; its first label is {y_in.tolist()[0]!r}. "
+            "Pass labels as fit had them."
+        )
 
 
 def frame(columns, index, attrs):
