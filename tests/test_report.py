@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -145,6 +147,17 @@ def test_data_card_knows_the_sets_again(page, digits):
         assert table[name]["fingerprint"] == joblib.hash(X)[:12]
     assert table["letters"]["what it is"] == "A & Z"
     assert f"0: {np.sum(digits.y_test == 0)}, 1:" in page.text
+
+
+def test_range_of_a_frame_with_missing_values(tmp_path):
+    X = pd.DataFrame({"a": [1.0, np.nan, 3.0, 5.0], "site": ["x", "y", None, "x"]})
+    X["b"] = pd.array([-2, 7, pd.NA, 0], dtype="Int64")
+    detector = make_pipeline(
+        make_column_transformer((SimpleImputer(), ["a"])), IsolationForest(random_state=0)
+    ).fit(X)
+    page = write_report(tmp_path / "page.html", detector, X, {"other": X}, **QUICK)
+    text = re.sub(r"<[^>]*>", " ", page.read_text())
+    assert text.count("-2 to 7") == 2 and "nan to" not in text
 
 
 def test_page_stands_alone_and_escapes_what_it_is_given(page):

@@ -60,10 +60,15 @@ def _kind(X):
     shape = " × ".join(str(size) for size in X.shape[1:])
     if isinstance(X, pd.DataFrame):
         types = ", ".join(sorted({str(dtype) for dtype in X.dtypes}))
-        X = X.select_dtypes("number").to_numpy()
+        X = X.select_dtypes("number").to_numpy(float, na_value=np.nan)
     else:
         types = str(X.dtype)
-    return shape, types, f"{X.min():.4g} to {X.max():.4g}" if X.size else ""
+    return shape, types, _range(X) if X.size else ""
+
+
+def _range(X):
+    """Return the least and the largest value; frames may lack some, which a pipeline fills in."""
+    return f"{np.fmin.reduce(X, axis=None):.4g} to {np.fmax.reduce(X, axis=None):.4g}"
 
 
 def _classes(y_in):
