@@ -80,10 +80,11 @@ WHAT_IT_SAYS = """\
 ## What it says
 
 - ASH and DICE keep a tenth by default, as published for networks with up to 2,048 features. This
-  one has 64, and six of them say little. Keeping more mends most of it: choose `percentile` on
-  validation outliers.
-- Scores that grow with the features (SHE, GradNorm, DICE) take what has large ones for known.
-  Photographs have larger ones than clothes, and fall on the wrong side.
+  one has 64, and six of them say little. Keeping more mends most of it, but for the next point:
+  choose `percentile` on validation outliers.
+- Scores that grow with the features (SHE, GradNorm, DICE, but also the energy and the largest
+  logit) take what has large ones for known. Photographs have larger ones than clothes and digits,
+  and fall on the wrong side. Mahalanobis++ and KNN divide features by their length first.
 - Mahalanobis asks how unusual the features are. Where outliers differ in everything, as grey images
   of other things do, it is among the best readers. Held-out classes of CIFAR-10 are made of what
   the known ones are made of. RMDS, which takes away what all classes share, is far above it there,
