@@ -23,8 +23,8 @@ def check_is_not_weights(network, name):
     """Refuse a state dict, which scikit-learn's own message would print number by number."""
     if isinstance(network, Mapping):
         raise TypeError(
-            f"{name} must be a network, got a {type(network).__name__}, as a state_dict is. Build "
-            f"the network and give it its weights: net.load_state_dict(weights); {name}=net."
+            f"{name} must be a network, got its weights ({type(network).__name__}, as state_dict() "
+            f"returns). Build it and load them: net.load_state_dict(weights), then {name}=net."
         )
 
 

@@ -186,6 +186,18 @@ def test_what_is_no_network_for_these_data_is_refused(table, estimator, error, m
     assert not hasattr(detector, "module_")
 
 
+def test_weights_of_another_dtype_are_told_what_to_do(table, net):
+    X, y, A = table
+    double = deepcopy(net).double()
+    with pytest.raises(ValueError, match=r"cannot read.*float64: pass dtype='float64'\.$"):
+        skood.EnergyDetector(double).fit(X, y)
+    skood.EnergyDetector(double, dtype="float64").fit(X, y).predict(A)
+    half = deepcopy(net).half()
+    with pytest.raises(ValueError, match=r"cannot read.*float16: pass a copy\.deepcopy"):
+        skood.EnergyDetector(half).fit(X, y)
+    skood.EnergyDetector(deepcopy(half).float()).fit(X, y).predict(A)
+
+
 def test_a_softmax_at_the_end_is_pointed_out(table, net):
     X, y, _ = table
     for end, name in ((nn.Softmax(1), "softmax"), (nn.LogSoftmax(1), "log-softmax")):
@@ -211,7 +223,7 @@ def test_a_softmax_at_the_end_is_pointed_out_before_a_network_is_trained_further
 ])
 def test_weights_without_a_network_are_told_what_to_do(table, net, kind, name):
     X, y, A = table
-    with pytest.raises(TypeError, match=f"^{name} must be a network, got a .*dict") as caught:
+    with pytest.raises(TypeError, match=f"^{name} must be a network, got its weights") as caught:
         kind(net.state_dict()).fit(X, y, X_aux=(A,))
     assert len(str(caught.value)) < 300  # and no weights
 

@@ -140,7 +140,7 @@ def count_outputs(module, example, name="module"):
     except RuntimeError as error:  # how torch says that shapes or dtypes do not fit
         raise ValueError(
             f"{name} cannot read a batch of shape {tuple(example.shape)} and dtype "
-            f"{example.dtype}: {error}"
+            f"{example.dtype}: {error}" + _dtype_remedy(module, example)
         ) from error
     if not torch.is_tensor(logits):
         raise TypeError(f"{name} must return a Tensor of logits, got {type(logits).__name__}.")
@@ -150,6 +150,17 @@ def count_outputs(module, example, name="module"):
             f"{len(example)} rows."
         )
     return logits.shape[1]
+
+
+def _dtype_remedy(module, example):
+    """Return what to do with a network that is read as it is, and whose weights are not float32."""
+    weights = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    if not example.is_floating_point() or not weights or example.dtype in weights:
+        return ""
+    if weights == {torch.float64}:
+        return ". Its weights are float64: pass dtype='float64'."
+    names = ", ".join(sorted(map(str, weights)))
+    return f". Its weights are {names}: pass a copy.deepcopy(net).float()."
 
 
 def compiled(module, how):
