@@ -24,7 +24,7 @@ from sklearn.utils._param_validation import Interval
 from torch.nn import functional as F
 
 from skood.datasets import load_digits_ood
-from skood.exposure.base import BaseExposureDetector
+from skood.exposure import BaseExposureDetector
 from skood.metrics import ood_report
 from skood.plotting import ScoreHistogramDisplay
 from skood.training import log_odds

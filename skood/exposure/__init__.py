@@ -2,6 +2,7 @@
 
 from .acet import ACETDetector
 from .atom import ATOMDetector
+from .base import BaseExposureDetector
 from .dos import DOSDetector
 from .energy import EnergyExposureDetector
 from .greg import GRegDetector
@@ -13,6 +14,7 @@ from .woods import WOODSDetector
 __all__ = [
     "ACETDetector",
     "ATOMDetector",
+    "BaseExposureDetector",
     "DOSDetector",
     "EnergyExposureDetector",
     "GRegDetector",
