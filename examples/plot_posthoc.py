@@ -166,14 +166,15 @@ print(disagreement.to_string(float_format="{:.1f}".format, col_space=10))
 # %%
 # What came out
 # -------------
-# AUROC in %, with the seeds 0 to 3:
+# AUROC in %, with the seeds 0 to 3, on an Intel Xeon (another processor rounds otherwise, and may
+# change places that are close):
 #
-# - Gram, ViM and the three Mahalanobis distances have the five best means, whatever the seed: at
-#   least 99.3 on photographs and 98.2 on letters. A distance knows what is far away; the net's
-#   answer to it may be strong all the same.
+# - Gram, ViM and the three Mahalanobis distances are among the six best means, whatever the seed:
+#   they have at least 99.3 on photographs and 98.1 on letters. A distance knows what is far away;
+#   the net's answer to it may be strong all the same.
 # - On 8 and 9, which look like digits that it knows, it is the other way around: MSP, GEN, SHE and
-#   GROOD have 98.2 to 99.0, Mahalanobis 97.5 to 98.2, and in all layers together 95.1 to 97.2.
-# - Some depend on the net: GradNorm has 54 to 98 on photographs, SHE 70 to 98, the energy 92 to 99,
+#   GROOD have 98.2 to 99.0, Mahalanobis 97.5 to 98.2, and in all layers together 95.2 to 97.0.
+# - Some depend on the net: GradNorm has 56 to 97 on photographs, SHE 72 to 98, the energy 92 to 99,
 #   with nothing but another seed.
 # - ASH keeps a tenth of the features, here 6 of 64, and is below chance on 8 and 9 and on letters:
 #   a default of its paper's larger networks need not be one for yours.
