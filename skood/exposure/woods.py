@@ -23,7 +23,7 @@ _LEAST_SPREAD = 1e-3  # nats: energies that are all alike give g no scale
 
 
 class WOODSDetector(BaseExposureDetector):
-    """WOODS: outliers that are not known to be any, such as unlabelled data from production.
+    """WOODS: trained on unlabelled data, from production say, known rows and outliers mixed.
 
     Keeps random rows of ``X_aux``, which may be a mixture of outliers and of rows like X; does not
     perturb them. As few of them are accepted as two constraints allow: at most `alpha` of X is

@@ -11,7 +11,7 @@ LEVELS = (0.8, 0.9, 0.95, 0.99)
 
 
 class FPRAtTPRDisplay:
-    """A table of false-positive rates: a row a set, a column a true-positive rate.
+    """A table of false-positive rates: a row for each set, a column for each true-positive rate.
 
     Make it by ``from_detector`` or ``from_scores``. The parameters are kept as attributes.
 

@@ -7,7 +7,7 @@ from ._matplotlib import GUIDE, percent
 
 
 class PrecisionRecallDisplay(CurveDisplay):
-    """How many of those taken as positive are, against how many of the positive are found.
+    """Precision against recall, with ID or with OOD rows as the positive ones.
 
     Make it by ``from_detector`` or ``from_scores``. The parameters are kept as attributes.
 

@@ -12,7 +12,7 @@ _LONGEST = 6  # letters of a class that leave room for a score on the same line,
 
 
 class SurestMistakesDisplay:
-    """Of each set a row of images: ID ones with the lowest, OOD ones with the highest scores.
+    """For each set a row of images: ID ones of lowest score, OOD ones of highest score.
 
     Make it by ``from_detector`` or ``from_scores``. The parameters are kept as attributes.
 

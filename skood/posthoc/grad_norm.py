@@ -5,7 +5,7 @@ from .base import BasePostHocDetector
 
 
 class GradNormDetector(BasePostHocDetector):
-    """Length of the last layer's gradient, were the uniform distribution the truth (GradNorm).
+    """Length of the last layer's gradient, if all classes were equally true (GradNorm).
 
     Parameters
     ----------

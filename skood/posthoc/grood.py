@@ -18,7 +18,7 @@ _N_READ = 512  # rows of outliers that are read at a time: images are large
 
 
 class GROODDetector(BasePostHocDetector):
-    """Minus the distance of a gradient, by the prototype of outliers, from training rows' (GROOD).
+    """Minus how far a row's gradient, at a prototype of outliers, is from training rows' (GROOD).
 
     Parameters
     ----------

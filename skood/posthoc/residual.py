@@ -37,7 +37,7 @@ class BaseResidualDetector(BasePostHocDetector):
 
 
 class ResidualDetector(BaseResidualDetector):
-    """Minus what the features have off their principal directions.
+    """Minus the length of the features outside their principal directions.
 
     Parameters
     ----------

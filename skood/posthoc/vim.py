@@ -9,7 +9,7 @@ from .residual import BaseResidualDetector
 
 
 class ViMDetector(BaseResidualDetector):
-    """Energy less what the features have off their principal directions (ViM).
+    """Energy minus the scaled length of the features outside their principal directions (ViM).
 
     Parameters
     ----------

@@ -183,7 +183,7 @@ def _factor(total, kept):
 
 @arrays_or_tensors
 def grad_norm(features, logits):
-    """Length of the last layer's gradient, were the uniform distribution the truth.
+    """Length of the last layer's gradient, if all classes were equally true.
 
     Parameters
     ----------
