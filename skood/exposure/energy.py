@@ -43,7 +43,7 @@ class EnergyExposureDetector(BaseBoundingDetector):
         What the module receives; "int64" for token ids.
     precision : {"float32", "bf16"}, default="float32"
         ``"bf16"`` computes products and convolutions in bfloat16, faster on processors that know
-        it; a score then moves by a thousandth of the scores' range on average, by 2 % at most on
+        it; a score then moves by a thousandth of the scores' range on average, by 2.2 % at most on
         the embedded digits. ``"float32"`` is exact, that is, in `dtype`.
     compile : bool or dict, default=False
         Whether to train by ``torch.compile``, with these arguments of it if a dict. On a GPU it
