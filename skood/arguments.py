@@ -1,6 +1,5 @@
 """The arguments of ``fit``: samples, labels and outliers are told apart here."""
 
-import os
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
@@ -11,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset
 
+from .containers import check_is_no_text
 from .engine.inputs import Selection
 from .engine.pool import OutlierPool
 from .labels import is_in_distribution
@@ -131,7 +131,7 @@ def _read_source(detector, source, n_dims):
         return check_dataset(source, "X_aux")
     if isinstance(source, DataLoader):
         raise TypeError("X_aux is a DataLoader: batches are made here, pass its Dataset.")
-    _check_is_no_path(source)
+    check_is_no_text(source, "X_aux")
     if isinstance(source, list) and source and len(np.shape(source[0])) == n_dims:
         raise TypeError("X_aux is a list of arrays: pass a tuple of them.")
     if not isinstance(source, (list, SliceDataset)) and not hasattr(source, "shape"):
@@ -140,17 +140,6 @@ def _read_source(detector, source, n_dims):
             f"{type(source).__name__}."
         )
     return check_samples(detector, source, name="X_aux", min_samples=0)
-
-
-def _check_is_no_path(source):
-    """Refuse names of files, which say neither how to read them nor in which size."""
-    first = source[0] if isinstance(source, (list, np.ndarray)) and len(source) else source
-    if isinstance(first, (str, os.PathLike)):
-        raise TypeError(
-            f"X_aux must hold samples, got names of files, {str(first)!r}. Of images pass a torch "
-            "Dataset that opens them, which takes a dozen lines (docs/streaming.md, 'A folder of "
-            "images'); of a .npy file np.load(path, mmap_mode='r')."
-        )
 
 
 def _check_items(detector, batch):

@@ -1,5 +1,7 @@
 """Containers whose rows cannot be read as samples, and what to pass instead."""
 
+import os
+
 import numpy as np
 import torch
 from skorch.helper import SliceDataset
@@ -16,6 +18,7 @@ def check_container(X, name):
     name : str
         What the messages call it.
     """
+    check_is_no_text(X, name)
     if isinstance(X, DataLoader):
         raise TypeError(
             f"{name} is a DataLoader: batches are made here. Pass the samples as an array; of its "
@@ -28,6 +31,25 @@ def check_container(X, name):
         )
     if isinstance(X, SliceDataset) and len(X):
         _check_items(X, name)
+
+
+def check_is_no_text(X, name):
+    """Refuse names of files, which say neither how to read them nor in which size, and texts."""
+    is_flat = (isinstance(X, np.ndarray) or hasattr(X, "iloc")) and X.ndim == 1
+    first = next(iter(X), None) if is_flat or isinstance(X, list) else X
+    if not isinstance(first, (str, os.PathLike)):
+        return
+    if name == "X_aux":
+        raise TypeError(
+            f"X_aux must hold samples, got names of files, {str(first)!r}. Of images pass a torch "
+            "Dataset that opens them, which takes a dozen lines (docs/streaming.md, 'A folder of "
+            "images'); of a .npy file np.load(path, mmap_mode='r')."
+        )
+    raise TypeError(
+        f"{name} must hold samples, got text, {str(first)!r}. Of names of files pass what the "
+        "files hold: images are read into an array in a dozen lines (docs/streaming.md, 'A folder "
+        "of images'), a .npy file by np.load(path, mmap_mode='r')."
+    )
 
 
 def _ways_out(dataset):

@@ -1,6 +1,7 @@
 """Parameters beyond the named ones: skorch's prefixes, as its users know them."""
 
 import inspect
+import os
 from collections.abc import Mapping
 from functools import cache
 
@@ -20,7 +21,18 @@ def _taken(init):
 
 
 def check_is_not_weights(network, name):
-    """Refuse a state dict, which scikit-learn's own message would print number by number."""
+    """Refuse weights, their file and a class: scikit-learn's message says not what to do."""
+    if isinstance(network, (str, os.PathLike)):
+        raise TypeError(
+            f"{name} must be a network, got {str(network)!r}. If that is a file of weights, "
+            "build the network and load them: net.load_state_dict(torch.load(path)), then "
+            f"{name}=net."
+        )
+    if name == "estimator" and isinstance(network, type):
+        raise TypeError(
+            f"estimator must be an object, got the class {network.__name__}: pass "
+            f"{network.__name__}(...), trained if it is a network."
+        )
     if isinstance(network, Mapping):
         raise TypeError(
             f"{name} must be a network, got its weights ({type(network).__name__}, as state_dict() "

@@ -48,10 +48,7 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
             check_shape(shape[1:], detector.input_shape_, name)
     check_kind(X, name, tokens=detector.dtype == "int64")
     with np.errstate(over="ignore", invalid="ignore"):  # of what it then refuses as infinite
-        checked = check_array(
-            X, dtype=_dtypes(detector, X, name), allow_nd=True, ensure_min_samples=min_samples,
-            estimator=detector, input_name=name,
-        )
+        checked = _as_numbers(detector, X, name, min_samples)
     # Names and number of features; only of frames is the original asked, for its names.
     original = X if hasattr(X, "columns") else checked
     try:
@@ -65,6 +62,21 @@ def check_samples(detector, X, *, name="X", reset=False, min_samples=1):
         detector._image_range = _range_of(checked)
     check_range(detector, checked, name)
     return checked
+
+
+def _as_numbers(detector, X, name, min_samples):
+    try:
+        return check_array(
+            X, dtype=_dtypes(detector, X, name), allow_nd=True, ensure_min_samples=min_samples,
+            estimator=detector, input_name=name,
+        )
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} holds text, but must hold numbers ({error}). A pipeline makes numbers of it: "
+            "docs/searches.md, 'A table of numbers and names'."
+        ) from error
 
 
 def _dtypes(detector, X, name):

@@ -427,6 +427,26 @@ def test_containers_of_outliers_that_are_none(table, outliers, message):
         detector().fit(X, y, X_aux=outliers(A))
 
 
+@pytest.mark.parametrize(
+    "X", ["folder", Path("folder"), ["a.png", "b.png"], [Path("a.png")], np.array(["a.png"])],
+    ids=str,
+)
+def test_names_of_files_instead_of_samples(table, X):
+    known, y, A = table
+    fitted = detector().fit(known, y, X_aux=A)
+    for method in (fitted.fit, fitted.predict):
+        with pytest.raises(TypeError, match="^X must hold samples, got text, .*docs"):
+            method(X)
+
+
+def test_a_frame_with_text_is_told_of_pipelines(table):
+    pandas = pytest.importorskip("pandas")
+    X, y, _ = table
+    frame = pandas.DataFrame(X).assign(site="north").rename(columns=str)
+    with pytest.raises(ValueError, match="^X holds text, .*'north'.*docs/searches.md"):
+        detector().fit(frame, y)
+
+
 def test_images_in_a_list_keep_their_8_bits(images):
     X, y, A = images
     expected = scores(X, y, X_aux=A)

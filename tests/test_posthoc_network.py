@@ -176,7 +176,7 @@ def test_outliers_that_nothing_uses_are_checked_and_passed_over(table, net, name
     (FrozenEstimator(skood.MSPDetector(MLP((2,), 3)).fit(np.eye(3, 2), [0, 1, 2])), ValueError,
      "estimator cannot read a batch of shape"),
     (NearestNeighbors(), TypeError, "estimator must be None, a detector of skood"),
-    ("resnet", ValueError, "'estimator' parameter"),
+    ("resnet", TypeError, "estimator must be a network, got 'resnet'"),
 ])
 def test_what_is_no_network_for_these_data_is_refused(table, estimator, error, match):
     X, y, _ = table
@@ -226,6 +226,21 @@ def test_weights_without_a_network_are_told_what_to_do(table, net, kind, name):
     with pytest.raises(TypeError, match=f"^{name} must be a network, got its weights") as caught:
         kind(net.state_dict()).fit(X, y, X_aux=(A,))
     assert len(str(caught.value)) < 300  # and no weights
+
+
+@pytest.mark.parametrize("kind, name", [
+    (skood.EnergyDetector, "estimator"), (skood.OutlierExposureDetector, "module"),
+])
+def test_a_file_instead_of_a_network_is_told_what_to_do(table, kind, name):
+    X, y, A = table
+    with pytest.raises(TypeError, match=f"^{name} must be a network, got 'net.pt'.*load them"):
+        kind("net.pt").fit(X, y, X_aux=(A,))
+
+
+def test_a_class_instead_of_a_network_is_told_what_to_do(table):
+    X, y, _ = table
+    with pytest.raises(TypeError, match="got the class Linear: pass Linear\\(...\\)"):
+        skood.EnergyDetector(torch.nn.Linear).fit(X, y)
 
 
 # ---- one pass
