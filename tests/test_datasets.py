@@ -585,7 +585,7 @@ def test_invalid_parameters(home, fetch, arguments, error, message):
 
 def test_missing_pillow_says_what_to_install(home, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"pip install skood\[datasets\]"):
+    with pytest.raises(ImportError, match=r"pip install 'skood\[datasets\]'"):
         fetch_auxiliary(download=False, verbose=False)
 
 

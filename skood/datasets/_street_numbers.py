@@ -52,7 +52,7 @@ def _read_faces():
         import matplotlib
     except ImportError as error:
         raise ImportError(
-            "matplotlib is needed to draw the street numbers: pip install skood[plot]"
+            "matplotlib is needed to draw the street numbers: pip install 'skood[plot]'"
         ) from error
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return [(folder / f"DejaVu{face}.ttf").read_bytes() for face in _FACES]

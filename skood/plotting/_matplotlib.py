@@ -17,7 +17,7 @@ def require_matplotlib(caller, ax=None):
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
-            f"matplotlib is needed to draw {caller}: pip install skood[plot]"
+            f"matplotlib is needed to draw {caller}: pip install 'skood[plot]'"
         ) from error
     from matplotlib.axes import Axes
 

@@ -64,7 +64,7 @@ def write_report(
     Raises
     ------
     ImportError
-        If matplotlib or Jinja2 is missing: ``pip install skood[report]``.
+        If matplotlib or Jinja2 is missing: ``pip install 'skood[report]'``.
     TypeError
         If `detector` lacks ``score_samples``, or an argument is of another type.
     ValueError
@@ -135,7 +135,7 @@ def _template():
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise ImportError(
-            "Jinja2 is needed to write a report: pip install skood[report]"
+            "Jinja2 is needed to write a report: pip install 'skood[report]'"
         ) from error
     environment = Environment(
         loader=PackageLoader("skood.report", "."), autoescape=True, undefined=StrictUndefined,
