@@ -28,14 +28,21 @@ def processor():
     return names[0] if names else platform.processor()
 
 
+def environment():
+    """Return what a run is measured on, and with."""
+    return (
+        f"{processor()}, one thread a job; Python {platform.python_version()}, skood "
+        f"{skood.__version__}, torch {torch.__version__}, scikit-learn {sklearn.__version__}"
+    )
+
+
 def provenance(command, rows):
-    """Return where numbers come from: the command, the machine, versions, seeds and time."""
+    """Return where numbers come from: the command, the machines, versions, seeds and time."""
     runs = rows.drop_duplicates([name for name in SETTING if name in rows])
     return (
-        f"Command: `{command}`.\nMachine: {processor()}, one thread a job; Python "
-        f"{platform.python_version()}, skood {skood.__version__}, torch {torch.__version__}, "
-        f"scikit-learn {sklearn.__version__}.\nSeeds: {', '.join(map(str, sorted(set(rows.seed))))}"
-        f"; {runs.cpu_s.sum() / 60:.0f} CPU minutes of training."
+        f"Command: `{command}`.\nMachine: {' and '.join(rows.environment.unique())}.\n"
+        f"Seeds: {', '.join(map(str, sorted(set(rows.seed))))}; {runs.cpu_s.sum() / 60:.0f} CPU "
+        "minutes of training, for the rows shown."
     )
 
 
@@ -54,16 +61,21 @@ def measure_all(measure, settings, path, jobs=1):
         delayed(_run)(measure, setting) for setting in missing
     )
     for done, (setting, new) in enumerate(runs, start=1):
-        pd.concat([read(path), new.assign(**setting)]).to_csv(
-            path, index=False, float_format="%.6g"
-        )
+        _write(pd.concat([read(path), new.assign(**setting)]), path)
         print(f"{done} of {len(missing)}: {setting}", flush=True)
     return read(path)
 
 
+def _write(rows, path):
+    """Write the file whole or not at all."""
+    part = path.with_suffix(".part")
+    rows.to_csv(part, index=False, float_format="%.6g")
+    part.replace(path)
+
+
 def _run(measure, setting):
     torch.set_num_threads(1)
-    return setting, measure(**setting)
+    return setting, measure(**setting).assign(environment=environment())
 
 
 def _rows_of(rows, setting):

@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/posthoc_scores.py
 
-Trains plain classifiers of all classes (far: against four real sets) and of six of them (near:
-against the other four), a quarter of an hour on one thread, and reads each by every detector, all
-parameters at their defaults. Rows already in results/posthoc_scores.csv are not measured again;
-`--fresh` begins anew.
+Trains plain classifiers of all classes (far: against four sets of other things) and of six of them
+(near: against the other four), a quarter of an hour on one thread, and reads each by every
+detector, all parameters at their defaults. Rows already in results/posthoc_scores.csv are not
+measured again; `--fresh` begins anew.
 """
 
 import argparse

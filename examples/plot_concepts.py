@@ -12,7 +12,8 @@ Nothing is downloaded.
 # Three classes, and what is none of them
 # ---------------------------------------
 # Rows of three classes are *in-distribution*. *Near* outliers lie between the classes, *far* ones
-# where nothing is. Neither is shown to a detector before it is judged.
+# where nothing is. Neither set is trained on, though the box of outliers below covers their places:
+# this picture explains, it measures nothing.
 
 import argparse
 from pathlib import Path
@@ -71,8 +72,8 @@ for name, detector in detectors.items():
 # The picture
 # -----------
 # Left, the score of every point of the plane, dark where it is high; the line is the threshold
-# ``offset_``, and what lies beyond it is refused. Right, the same as numbers: all that lies left
-# of the dashed line gets -1 from ``predict``.
+# ``offset_``, and what lies on its lighter side is refused. Right, the same as numbers: all that
+# lies left of the dashed line gets -1 from ``predict``.
 COLORS = {"known": "#1b6ca8", "near": "#ee8a22", "far": "#c8325a"}
 LAST = 11.5  # log-odds of 0.99999: what is surer is drawn there
 side = np.linspace(-7, 7, 281, dtype=np.float32)

@@ -18,7 +18,7 @@ from .engine.frozen import Frozen, freeze, thaw
 from .engine.inference import device_of, predict_logits
 from .engine.inputs import rows, to_input
 from .fitted import rows_to_try
-from .parameters import PrefixedParameters, check_is_not_weights
+from .parameters import PrefixedParameters, check_is_network
 from .validation import check_samples
 from .weights import WeightFiles
 
@@ -60,7 +60,7 @@ class BaseDetector(OutlierMixin, WeightFiles, PrefixedParameters, metaclass=ABCM
 
     def _validate_params(self):
         for name in ("module", "estimator"):
-            check_is_not_weights(getattr(self, name, None), name)
+            check_is_network(getattr(self, name, None), name)
         super()._validate_params()
 
     # A detector's `estimator` may be the user's own, whose parameters nobody has checked yet.

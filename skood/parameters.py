@@ -20,7 +20,7 @@ def _taken(init):
     return tuple(inspect.signature(init).parameters.values())
 
 
-def check_is_not_weights(network, name):
+def check_is_network(network, name):
     """Refuse weights, their file and a class: scikit-learn's message says not what to do."""
     if isinstance(network, (str, os.PathLike)):
         raise TypeError(

@@ -440,9 +440,8 @@ def test_names_of_files_instead_of_samples(table, X):
 
 
 def test_a_frame_with_text_is_told_of_pipelines(table):
-    pandas = pytest.importorskip("pandas")
     X, y, _ = table
-    frame = pandas.DataFrame(X).assign(site="north").rename(columns=str)
+    frame = pd.DataFrame(X).assign(site="north").rename(columns=str)
     with pytest.raises(ValueError, match="^X holds text, .*'north'.*docs/searches.md"):
         detector().fit(frame, y)
 

@@ -57,7 +57,19 @@ def test_a_table_has_the_best_first_and_the_spread_over_seeds(harness):
 
 def test_seconds_of_a_training_count_once(harness):
     measured = pd.concat([rows(**each).assign(**each) for each in SETTINGS])
-    assert "4 CPU minutes" in harness.provenance("python benchmarks/x.py", measured)
+    text = harness.provenance("python benchmarks/x.py", measured.assign(environment="here"))
+    assert "4 CPU minutes" in text
+
+
+def test_where_rows_were_measured_stays_with_them(harness, tmp_path):
+    path = tmp_path / "results.csv"
+    rows("plain", 0).assign(network="plain", seed=0, environment="elsewhere").to_csv(
+        path, index=False
+    )
+    found = harness.measure_all(rows, SETTINGS[:2], path)
+    text = harness.provenance("python benchmarks/x.py", found)
+    assert f"Machine: elsewhere and {harness.environment()}." in text
+    assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
 
 
 def test_what_trains_and_does_not_help_is_named(harness):
