@@ -162,3 +162,5 @@ if __name__ == "__main__":
     folder, index = Path(sys.argv[1]), int(os.environ["RANK"])
     results = run(device="accelerate") | run_in_processes(folder, index)
     (folder / f"{index}.pickle").write_bytes(pickle.dumps(results))
+    # Else torch may abort a process that has done its work (pytorch/pytorch#190489).
+    torch.distributed.destroy_process_group()
