@@ -39,10 +39,11 @@ def environment():
 def provenance(command, rows):
     """Return where numbers come from: the command, the machines, versions, seeds and time."""
     runs = rows.drop_duplicates([name for name in SETTING if name in rows])
+    seeds, minutes = ", ".join(map(str, sorted(set(rows.seed)))), runs.cpu_s.sum() / 60
     return (
         f"Command: `{command}`.\nMachine: {' and '.join(rows.environment.unique())}.\n"
-        f"Seeds: {', '.join(map(str, sorted(set(rows.seed))))}; {runs.cpu_s.sum() / 60:.0f} CPU "
-        "minutes of training, for the rows shown."
+        f"Seeds: {seeds}; {minutes:.{0 if minutes > 2 else 1}f} CPU minutes of training, for the "
+        "rows shown."
     )
 
 

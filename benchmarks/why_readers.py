@@ -1,4 +1,4 @@
-"""Why some scores of a trained network fall below MSP: how large features are, how many are kept.
+"""Why some scores of a trained network fall below MSP: each is taken apart.
 
     python benchmarks/why_readers.py --jobs 2    # five minutes; run images.py first
 
@@ -13,15 +13,23 @@ import harness  # beside this file, as images is
 import images
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.frozen import FrozenEstimator
 
 from skood import (
     ASHDetector,
     DICEDetector,
     EnergyDetector,
+    GROODDetector,
+    KLMatchingDetector,
+    KNNDetector,
     MahalanobisDetector,
+    MSPDetector,
+    NCIDetector,
+    NNGuideDetector,
     RMDSDetector,
     ScoreDetector,
+    scores,
 )
 
 KEPT = (10, 35, 70)  # percent of the features, or of the weights of the last layer
@@ -32,7 +40,23 @@ def length(logits, features):
     return np.linalg.norm(features, axis=1)
 
 
-READERS = {
+class SureIsTypical(KLMatchingDetector):
+    """KL matching that takes a row surer than is usual for its class as wholly typical."""
+
+    def _score(self, logits, features=None):
+        p, predicted = softmax(logits.astype(np.float64), axis=1), logits.argmax(axis=1)
+        surer = p.max(axis=1) > np.exp(self._log_typical[predicted, predicted])
+        return np.where(surer, 0, super()._score(logits))
+
+
+class Guidance(NNGuideDetector):
+    """NNGuide without the energy of the row itself."""
+
+    def _score(self, logits, features):
+        return super()._score(logits, features) / scores.energy(logits)
+
+
+PRUNED = {
     "energy": EnergyDetector,
     "length of features": lambda net: ScoreDetector(net, score=length),
     **{
@@ -42,6 +66,18 @@ READERS = {
     "Mahalanobis": MahalanobisDetector,
     "RMDS": RMDSDetector,
 }
+TAKEN_APART = {
+    "MSP": MSPDetector,
+    "KL matching": KLMatchingDetector,
+    "KL, sure is typical": SureIsTypical,
+    "NNGuide": NNGuideDetector,
+    "guidance alone": Guidance,
+    "KNN": KNNDetector,
+    **{f"NCI, alpha {a:g}": lambda net, a=a: NCIDetector(net, alpha=a) for a in (0, 1e-4, 0.1)},
+    "GROOD": lambda net: GROODDetector(net, random_state=0),
+}
+WITH_OUTLIERS = "GROOD, outliers given"
+TABLES = (PRUNED, [*TAKEN_APART, WITH_OUTLIERS])
 
 
 def measure(data, problem, seed):
@@ -49,7 +85,9 @@ def measure(data, problem, seed):
     X, y, _ = images.training_data(data, problem)
     classifier, seconds = images.plain(data, problem, seed)
     network = FrozenEstimator(classifier)
-    fitted = {name: make(network).fit(X, y) for name, make in READERS.items()}
+    fitted = {name: make(network).fit(X, y) for name, make in (PRUNED | TAKEN_APART).items()}
+    given = (images.auxiliary(data).X_aux,)
+    fitted[WITH_OUTLIERS] = GROODDetector(network, random_state=0).fit(X, y, X_aux=given)
     X_in, _, sets = images.test_data(data, problem)
     return pd.DataFrame(harness.judge(fitted, X_in, sets)).assign(cpu_s=round(seconds, 1))
 
@@ -72,9 +110,14 @@ the seeds. *Length of features* takes it as the score: below 50, outliers have t
 
 def section(data_and_problem, rows):
     data, problem = data_and_problem
-    means = 100 * rows.groupby(["set", "method"], sort=False).auroc.mean().unstack()[[*READERS]]
+    means = 100 * rows.groupby(["set", "method"], sort=False).auroc.mean().unstack()
+    tables = "\n\n".join(table(means[[*names]]) for names in TABLES)
+    return f"## {images.TITLES[data]}, {problem}\n\n{tables}\n\n"
+
+
+def table(means):
     lines = [[name, *(f"{v:.1f}" for v in line)] for name, line in means.iterrows()]
-    return f"## {images.TITLES[data]}, {problem}\n\n{harness.markdown(['', *READERS], lines)}\n\n"
+    return harness.markdown(["", *means], lines)
 
 
 WHAT_IT_SAYS = """\

@@ -168,8 +168,12 @@ class BaseTrainedDetector(BaseDetector):
                     "is no classifier to pretrain.", UserWarning, stacklevel=5,
                 )
             return []
-        loader = self._loader(data, None, rng)
-        return self._train(loader, cross_entropy, "pretrain", self._n_pretrain_epochs())
+        loader, n_epochs = self._loader(data, None, rng), self._n_pretrain_epochs()
+        return self._train(loader, cross_entropy, "pretrain", n_epochs, lr=self._pretrain_lr())
+
+    def _pretrain_lr(self):
+        """Return the learning rate of the classifier, where it is not that of the method."""
+        return self.lr
 
     def _n_pretrain_epochs(self):
         if self.pretrain_epochs != "auto":
@@ -195,7 +199,7 @@ class BaseTrainedDetector(BaseDetector):
         )
 
     def _train(
-        self, loader, loss, phase, max_epochs, perturb=None, penalty=None, watch=()
+        self, loader, loss, phase, max_epochs, lr=None, perturb=None, penalty=None, watch=()
     ):
         if max_epochs == 0:
             return []  # no phase of a checkpoint either: those that there are have no gaps
@@ -204,8 +208,8 @@ class BaseTrainedDetector(BaseDetector):
         return train(
             self.module_, loader, loss, perturb=perturb, penalty=penalty, watch=watch,
             precision=self.precision, compile=self.compile, phase=phase, max_epochs=max_epochs,
-            lr=self.lr, optimizer=self.optimizer, schedule=self.schedule, callbacks=self.callbacks,
-            processes=self._processes, verbose=self.verbose,
+            lr=lr or self.lr, optimizer=self.optimizer, schedule=self.schedule,
+            callbacks=self.callbacks, processes=self._processes, verbose=self.verbose,
             options=self._options("optimizer__", "callbacks__"), kept=kept,
         )
 

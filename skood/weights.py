@@ -17,9 +17,9 @@ from .fitted import check_attributes
 # What a detector that was fitted elsewhere may have otherwise: it says how to train or where to
 # run. A network is known by its class and its tensors.
 _FREE = {
-    "module", "estimator", "lr", "max_epochs", "pretrain_epochs", "batch_size", "outlier_ratio",
-    "optimizer", "schedule", "augment", "compile", "callbacks", "checkpoint", "verbose", "device",
-    "memory", "n_jobs", "random_state",
+    "module", "estimator", "lr", "max_epochs", "pretrain_epochs", "pretrain_lr", "batch_size",
+    "outlier_ratio", "optimizer", "schedule", "augment", "compile", "callbacks", "checkpoint",
+    "verbose", "device", "memory", "n_jobs", "random_state",
 }
 _FREE_PREFIXES = ("optimizer__", "callbacks__", "iterator_train__")
 _FORM = {

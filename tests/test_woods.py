@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from sklearn.datasets import load_digits
 
 from skood import OutlierExposureDetector, WOODSDetector
 from skood.datasets import load_digits_ood
 from skood.exposure.constraining import ConstrainedLoss, Constraint
 from skood.losses import augmented_lagrangian
 from skood.metrics import auroc
+from skood.posthoc import Classifier
 
 GOLDEN = np.load(Path(__file__).parent / "reference" / "losses.npz")
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -149,7 +151,25 @@ def test_wild_data_find_outliers_better_than_none():
     assert found[1] > found[0]
 
 
+def test_classes_are_kept_by_a_network_that_was_not_given():
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    plain = Classifier(random_state=0).fit(X[:500], y[:500])
+    with pytest.warns(UserWarning, match="synthetic"):
+        detector = WOODSDetector(random_state=0).fit(X[:500], y[:500])
+    kept, known = ((d.predict_class(X[500:]) == y[500:]).mean() for d in (detector, plain))
+    assert kept > known - 0.05
+
+
 # ---- the fit
+
+
+def test_the_classifier_has_a_learning_rate_of_its_own(table):
+    X, y, _ = table
+    plain = Classifier(max_epochs=3, lr=0.01, random_state=0).fit(X, y)
+    options = {"max_epochs": 0, "pretrain_epochs": 3, "lr": 1e-9, "random_state": 0}
+    detector = WOODSDetector(pretrain_lr=0.01, **options).fit(X, y)
+    np.testing.assert_array_equal(detector.predict_proba(X), plain.predict_proba(X))
 
 
 @pytest.fixture

@@ -56,13 +56,16 @@ class WOODSDetector(BaseExposureDetector):
         rows trained on, which a network that learns these by heart hardly ever refuses, however
         many new ones it does. A trained `module` should not have seen all of X.
     lr : float, default=3e-4
-        Learning rate at the start (of the pretraining, too: a new network on a small table wants
-        more). A large one learns by heart which rows are in X and which in the mixture.
+        Learning rate at the start. A large one learns by heart which rows are in X and which in the
+        mixture.
     max_epochs : int, default=30
         Epochs of the method; 0, with ``pretrain_epochs``, trains a plain classifier.
     pretrain_epochs : int or "auto", default="auto"
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
+    pretrain_lr : float, default=3e-3
+        Their learning rate at the start, that of a classifier: a network that knows its classes
+        little may lose them, for its cross-entropy is kept near what it was.
     batch_size : int or "auto", default="auto"
         In-distribution rows in a training batch. ``"auto"``: a sixteenth of them, from 8 to 64, so
         that an epoch of a small table has steps enough to learn; up to 128 of many rows.
@@ -180,6 +183,7 @@ class WOODSDetector(BaseExposureDetector):
 
     _parameter_constraints = {
         **BaseExposureDetector._parameter_constraints,
+        "pretrain_lr": [Interval(Real, 0, None, closed="neither")],
         "alpha": [Interval(Real, 0, 1, closed="neither")],
         "ce_tolerance": [Interval(Real, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
@@ -203,6 +207,7 @@ class WOODSDetector(BaseExposureDetector):
         lr=3e-4,
         max_epochs=30,
         pretrain_epochs="auto",
+        pretrain_lr=3e-3,
         batch_size="auto",
         outlier_ratio=1.0,
         optimizer="adamw",
@@ -230,6 +235,7 @@ class WOODSDetector(BaseExposureDetector):
         self.lr = lr
         self.max_epochs = max_epochs
         self.pretrain_epochs = pretrain_epochs
+        self.pretrain_lr = pretrain_lr
         self.batch_size = batch_size
         self.outlier_ratio = outlier_ratio
         self.optimizer = optimizer
@@ -252,6 +258,9 @@ class WOODSDetector(BaseExposureDetector):
                 "pretrain_epochs=0, but WOODS keeps the classes that a network knows and does not "
                 "teach them. Give epochs, 'auto', or a trained network as module."
             )
+
+    def _pretrain_lr(self):
+        return self.pretrain_lr
 
     def _hold_out(self, data, rng):
         """Draw rows evenly from all classes, of which each keeps one at least."""
@@ -312,8 +321,8 @@ class WOODSDetector(BaseExposureDetector):
             warnings.warn(
                 f"the network knows its {n_classes} classes so little that its cross-entropy may "
                 f"rise to {most_ce:.3g}, that of guessing being {math.log(n_classes):.3g}: WOODS "
-                "may forget them. Pass a trained network, raise lr or pretrain_epochs, or lower "
-                "ce_tolerance.",
+                "may forget them. Pass a trained network, raise pretrain_lr or pretrain_epochs, or "
+                "lower ce_tolerance.",
                 UserWarning, stacklevel=8,
             )
 
