@@ -197,8 +197,8 @@ def page(data, problems, rows):
 
 Mean AUROC, percent, of seed 0 of each problem by itself, against outliers made of held-out training
 images of its classes (arithmetic and geometric means of two, jigsaws, speckle, pixels, uniform
-noise: validation outliers of the Outlier Exposure paper). {len(RATES)} rates were tried; a better
-one may lie outside them. No test image is touched, nor one of the other classes where six are
+noise: validation outliers of the Outlier Exposure paper). Two rates were tried; a better one may
+lie outside them. No test image is touched, nor one of the other classes where six are
 known.
 
 {"".join(rates_of(*of) for of in of_problem.items())}"""
@@ -237,20 +237,29 @@ def section(data, problem, rows):
 
 def gains(rows):
     """Say what was no better than the network that had no outliers for as many steps."""
-    below, _ = harness.below_control(rows, TUNED)
-    why = WHY_NOT_UM if {"UM", "UMAP"} & {*below} else ""
+    below, forgetful = harness.below_control(rows, TUNED)
+    why = WHY_WOODS_FORGETS if "WOODS" in forgetful else ""
+    why += WHY_NOT_UM if {"UM", "UMAP"} & {*below} else ""
     why += WHY_NOT_THE_REST if len(below) > len(TUNED) / 2 else ""
     return harness.beside_control(rows, TUNED) + why + readers_below_msp(rows) + "\n"
 
 
 def readers_below_msp(rows):
-    """Name the readers that are no better than the oldest one."""
+    """Name the readers that are no better than the oldest one, and where it is said why."""
     mean = rows[rows.network == "plain"].groupby("method").auroc.mean()
     below = mean.index[mean < mean["MSP"]]
-    names = ", ".join(below) or "none"
-    return f"Readers below MSP: {names}. {WHY_NOT_READERS}"
+    said = f"Readers below MSP: {', '.join(below) or 'none'}."
+    if len(below):
+        said += " Why is [measured](why_readers.md)"
+        unknown = ", ".join(name for name in below if name not in EXPLAINED)
+        said += f", but not of {unknown}." if unknown else "."
+    return said + "\n"
 
 
+WHY_WOODS_FORGETS = """\
+WOODS lets the cross-entropy double: what that does to accuracy is [measured](why_woods.md) on
+tables.
+"""
 WHY_NOT_UM = """\
 Unleashing Mask lets a network forget what it has memorised of odd training images. A likely reason
 that it harms: after so few epochs there is little of that, and what goes is needed, as the accuracy
@@ -259,13 +268,13 @@ Where the method helps is measured in [Unleashing Mask](um.md).
 """
 
 WHY_NOT_THE_REST = """\
-The others have up to four points of AUROC less. A likely reason: the plain classifier tells nearly
+The others have up to about four points of AUROC less. A likely reason: the plain classifier tells nearly
 all of the held-out classes already, and pictures of other things teach nothing about them.
 """
-WHY_NOT_READERS = """\
-What keeps ASH, DICE, SHE, GradNorm and distances down: [measured](why_readers.md). For the others
-nobody has measured it.
-"""
+EXPLAINED = (  # by why_readers.py
+    "ASH-B", "ASH-P", "ASH-S", "DICE", "SHE", "GradNorm", "energy", "max logit", "KL matching",
+    "NCI", "NNGuide", "GROOD", "Mahalanobis", "Mahalanobis++", "residual", "ViM", "KNN", "RMDS",
+)
 
 
 def main():

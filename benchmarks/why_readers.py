@@ -28,6 +28,7 @@ from skood import (
     NCIDetector,
     NNGuideDetector,
     RMDSDetector,
+    SCALEDetector,
     ScoreDetector,
     scores,
 )
@@ -56,28 +57,31 @@ class Guidance(NNGuideDetector):
         return super()._score(logits, features) / scores.energy(logits)
 
 
+PRUNING = {"ASH-S": ASHDetector, "SCALE": SCALEDetector, "DICE": DICEDetector}
 PRUNED = {
     "energy": EnergyDetector,
-    "length of features": lambda net: ScoreDetector(net, score=length),
     **{
         f"{name}, {kept} % kept": lambda net, make=make, kept=kept: make(net, percentile=100 - kept)
-        for name, make in {"ASH-S": ASHDetector, "DICE": DICEDetector}.items() for kept in KEPT
+        for name, make in PRUNING.items() for kept in KEPT
     },
+}
+OF_FEATURES = {
+    "length of features": lambda net: ScoreDetector(net, score=length),
+    **{f"NCI, alpha {a:g}": lambda net, a=a: NCIDetector(net, alpha=a) for a in (0, 1e-4, 0.1)},
+    "KNN": KNNDetector,
+    "guidance alone": Guidance,
+    "NNGuide": NNGuideDetector,
     "Mahalanobis": MahalanobisDetector,
     "RMDS": RMDSDetector,
 }
-TAKEN_APART = {
+OTHERS = {
     "MSP": MSPDetector,
     "KL matching": KLMatchingDetector,
     "KL, sure is typical": SureIsTypical,
-    "NNGuide": NNGuideDetector,
-    "guidance alone": Guidance,
-    "KNN": KNNDetector,
-    **{f"NCI, alpha {a:g}": lambda net, a=a: NCIDetector(net, alpha=a) for a in (0, 1e-4, 0.1)},
     "GROOD": lambda net: GROODDetector(net, random_state=0),
 }
-WITH_OUTLIERS = "GROOD, outliers given"
-TABLES = (PRUNED, [*TAKEN_APART, WITH_OUTLIERS])
+GIVEN = "GROOD, outliers given"
+TABLES = ([*PRUNED], [*OF_FEATURES], [*OTHERS, GIVEN])
 
 
 def measure(data, problem, seed):
@@ -85,9 +89,9 @@ def measure(data, problem, seed):
     X, y, _ = images.training_data(data, problem)
     classifier, seconds = images.plain(data, problem, seed)
     network = FrozenEstimator(classifier)
-    fitted = {name: make(network).fit(X, y) for name, make in (PRUNED | TAKEN_APART).items()}
-    given = (images.auxiliary(data).X_aux,)
-    fitted[WITH_OUTLIERS] = GROODDetector(network, random_state=0).fit(X, y, X_aux=given)
+    makers = PRUNED | OF_FEATURES | OTHERS
+    fitted = {name: make(network).fit(X, y) for name, make in makers.items()}
+    fitted[GIVEN] = makers["GROOD"](network).fit(X, y, X_aux=(images.auxiliary(data).X_aux,))
     X_in, _, sets = images.test_data(data, problem)
     return pd.DataFrame(harness.judge(fitted, X_in, sets)).assign(cpu_s=round(seconds, 1))
 
@@ -111,7 +115,7 @@ the seeds. *Length of features* takes it as the score: below 50, outliers have t
 def section(data_and_problem, rows):
     data, problem = data_and_problem
     means = 100 * rows.groupby(["set", "method"], sort=False).auroc.mean().unstack()
-    tables = "\n\n".join(table(means[[*names]]) for names in TABLES)
+    tables = "\n\n".join(table(means[names]) for names in TABLES)
     return f"## {images.TITLES[data]}, {problem}\n\n{tables}\n\n"
 
 
