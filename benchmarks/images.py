@@ -192,7 +192,7 @@ def page(data, problems, rows):
 
 {setting(data)}
 
-{"".join(section(data, *of) for of in test.items())}
+{"".join(section(data, problem, found) for problem, found in test.items())}
 ## How the learning rates were chosen
 
 Mean AUROC, percent, of seed 0 of each problem by itself, against outliers made of held-out training
@@ -201,7 +201,7 @@ noise: validation outliers of the Outlier Exposure paper). Two rates were tried;
 lie outside them. No test image is touched, nor one of the other classes where six are
 known.
 
-{"".join(rates_of(*of) for of in of_problem.items())}"""
+{"".join(rates_of(problem, measured) for problem, measured in of_problem.items())}"""
 
 
 def rates_of(problem, rows):
@@ -250,15 +250,15 @@ def readers_below_msp(rows):
     below = mean.index[mean < mean["MSP"]]
     said = f"Readers below MSP: {', '.join(below) or 'none'}."
     if len(below):
-        said += " Why is [measured](why_readers.md)"
         unknown = ", ".join(name for name in below if name not in EXPLAINED)
-        said += f", but not of {unknown}." if unknown else "."
+        but_not = f", but not of {unknown}" if unknown else ""
+        said += f" Why is [measured](why_readers.md){but_not}."
     return said + "\n"
 
 
 WHY_WOODS_FORGETS = """\
-WOODS lets the cross-entropy double: what that does to accuracy is [measured](why_woods.md) on
-tables.
+A likely reason that WOODS loses accuracy: its wild rows may push the cross-entropy up to twice what
+it was. On tables that is [measured](why_woods.md).
 """
 WHY_NOT_UM = """\
 Unleashing Mask lets a network forget what it has memorised of odd training images. A likely reason
@@ -268,12 +268,12 @@ Where the method helps is measured in [Unleashing Mask](um.md).
 """
 
 WHY_NOT_THE_REST = """\
-The others have up to about four points of AUROC less. A likely reason: the plain classifier tells nearly
-all of the held-out classes already, and pictures of other things teach nothing about them.
+The others have up to about four points of AUROC less. A likely reason: the plain classifier tells
+nearly all of the held-out classes already, and pictures of other things teach nothing about them.
 """
 EXPLAINED = (  # by why_readers.py
-    "ASH-B", "ASH-P", "ASH-S", "DICE", "SHE", "GradNorm", "energy", "max logit", "KL matching",
-    "NCI", "NNGuide", "GROOD", "Mahalanobis", "Mahalanobis++", "residual", "ViM", "KNN", "RMDS",
+    "ASH-B", "ASH-P", "ASH-S", "SCALE", "DICE", "SHE", "GradNorm", "energy", "max logit",
+    "KL matching", "NCI", "NNGuide", "GROOD",
 )
 
 

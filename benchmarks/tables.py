@@ -241,8 +241,8 @@ What helps, and why:
 - ASH, DICE, GradNorm and SHE were made for the wide features of networks for images. A
   likely reason that they fail here: 64 features of an MLP leave nothing to prune, and rows far away
   have large ones.
-- WOODS gives up 2.6 points of accuracy, most of them on Letter: its constraint lets the
-  cross-entropy double ([measured](why_woods.md)).
+- WOODS gives up 2.6 points of accuracy, most of them on Letter: the wild rows may push the
+  cross-entropy up to twice what it was ([measured](why_woods.md)).
 - UM and UMAP undo the last of the training, and nothing in them knows of other rows: they stay near
   MSP.
 - Methods that train against synthetic outliers beat the plain classifier's logits where the rows to

@@ -64,6 +64,10 @@ class BaseTrainedDetector(BaseDetector):
         """Whether outliers are drawn where none are given."""
         return self.max_epochs > 0
 
+    def _pretrain_lr(self):
+        """Return the learning rate of the classifier, where it is not that of the method."""
+        return self.lr
+
     def _n_outputs(self, n_classes):
         """Return the outputs that the network needs."""
         return n_classes
@@ -170,10 +174,6 @@ class BaseTrainedDetector(BaseDetector):
             return []
         loader, n_epochs = self._loader(data, None, rng), self._n_pretrain_epochs()
         return self._train(loader, cross_entropy, "pretrain", n_epochs, lr=self._pretrain_lr())
-
-    def _pretrain_lr(self):
-        """Return the learning rate of the classifier, where it is not that of the method."""
-        return self.lr
 
     def _n_pretrain_epochs(self):
         if self.pretrain_epochs != "auto":

@@ -56,16 +56,17 @@ class WOODSDetector(BaseExposureDetector):
         rows trained on, which a network that learns these by heart hardly ever refuses, however
         many new ones it does. A trained `module` should not have seen all of X.
     lr : float, default=3e-4
-        Learning rate at the start. A large one learns by heart which rows are in X and which in the
-        mixture.
+        Learning rate of the method's own epochs, at their start. A large one learns by heart which
+        rows are in X and which in the mixture.
     max_epochs : int, default=30
         Epochs of the method; 0, with ``pretrain_epochs``, trains a plain classifier.
     pretrain_epochs : int or "auto", default="auto"
         Epochs of cross-entropy alone before them (labels needed). ``"auto"``: as many as
         ``max_epochs``, none for a trained ``module``.
     pretrain_lr : float, default=3e-3
-        Their learning rate at the start, that of a classifier: a network that knows its classes
-        little may lose them, for its cross-entropy is kept near what it was.
+        Learning rate of the epochs of cross-entropy, at their start, where there are any. It is
+        that of a classifier: a network that knows its classes little may lose them, for its
+        cross-entropy is kept near what it was.
     batch_size : int or "auto", default="auto"
         In-distribution rows in a training batch. ``"auto"``: a sixteenth of them, from 8 to 64, so
         that an epoch of a small table has steps enough to learn; up to 128 of many rows.
