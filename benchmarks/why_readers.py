@@ -105,11 +105,11 @@ def page(rows):
 
 {harness.provenance(command, rows)}
 
-The plain classifiers of `benchmarks/images.py`, seed by seed, read again; those against other things
-were trained anew on another processor, and differ a little. AUROC, percent, mean of the seeds.
-*Length of features* takes it as the score: below 50, outliers have the larger ones. *Sure is
-typical* takes rows that are surer than usual for wholly typical. *Guidance alone* is NNGuide without
-the energy of the row itself.
+The plain classifiers of `benchmarks/images.py`, seed by seed, read again; those against other
+things were trained anew on another processor, and differ a little. AUROC, percent, mean of the
+seeds. *Length of features* takes it as the score: below 50, outliers have the larger ones. *Sure is
+typical* takes rows that are surer than usual for wholly typical. *Guidance alone* is NNGuide
+without the energy of the row itself.
 
 {"".join(sections)}
 {WHAT_IT_SAYS}"""
