@@ -212,15 +212,15 @@ def setting(data):
     aux = auxiliary(data)
     return f"""\
 - Network: `SmallResNet`, the default. Every seed has the same {N_TRAIN:,} training images
-  (six classes: those of them). The plain classifier takes {EPOCHS[data]} epochs, each method that
-  trains {TUNING_EPOCHS} more from it (SOFL one in each of its phases), in batches of 64 with 128
-  outliers. *Cross-entropy, as long* goes on without outliers: the control.
+  (where six classes are known, those of them). The plain classifier takes {EPOCHS[data]} epochs,
+  each method that trains {TUNING_EPOCHS} more from it (SOFL one in each of its phases), in batches
+  of 64 with 128 outliers. *Cross-entropy, as long* goes on without outliers: the control.
 - Outliers: {len(aux.X_aux):,} crops, of {harness.composition(aux)}. No package,
   picture or typeface of them is in a test set, but kinds are shared: flags and smileys with
   "emoji", single letters with "letters", ground textures with "textures". Pictures named after a
   class of CIFAR-10 are left out, those of clothes and digits are not. "street_numbers" are drawn in
-  fonts. WOODS has the outliers as its wild set, and counts on a fifth of the training images; UM
-  and UMAP use none.
+  fonts. WOODS has the outliers as its wild set, and counts false alarms on a fifth of the images;
+  UM and UMAP use none.
 - Readers (scores that read the plain classifier) have all parameters at their defaults, the others
   all but the epochs, batches and augmentation named above and the learning rate of fine-tuning,
   which is chosen below.

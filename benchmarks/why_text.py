@@ -79,13 +79,14 @@ def page(rows):
 
 {harness.provenance("python benchmarks/why_text.py", rows)}
 
-The sentence embeddings of [the texts](text.md), the same networks and learning rates; the control
-goes on without outliers. Given as outliers are the dictionary, as there, or
+The sentence embeddings of [the texts](text.md), the same networks and learning rates: known are
+WordNet's glosses of eight classes of nouns, the dictionary is GCIDE, with its definitions. The
+control goes on without outliers. Given as outliers are the dictionary, as there, or
 {len(outliers(OTHERS)):,} tweets and sentences of editorials, which are not tested. AUROC, percent,
 mean of the seeds, by each method's own score; ± is the standard deviation over the seeds of the
-mean of the {len(TESTED)} tested kinds. The last columns are that mean when the same networks are
-read by other scores. *One linear border* is scikit-learn's `LogisticRegression` between glosses and
-what is given.
+mean of the {len(TESTED)} other kinds of text, "other nouns" apart. The last columns are that mean
+when the same networks are read by other scores. *One linear border* is scikit-learn's
+`LogisticRegression` between glosses and what is given.
 
 {harness.markdown([*HEADER], lines(rows))}
 
@@ -122,7 +123,7 @@ WHAT_IT_SAYS = """\
 - Against other nouns both kinds of outliers help about as much, 1 to 3 points.
 - What tells reviews from glosses is not missing in the dictionary: one linear border between
   glosses and definitions, which knows no classes, is on the mean above every network that was given
-  them, though not on products and at Amazon. Why the networks do not find it was not measured.
+  them, though not on products, at Amazon and on spam. Why networks do not find it was not measured.
 - Given tweets and editorials that border is better than any network, and as before worse on other
   nouns. Where such texts can be had, try it first, beside PyOD's KNN.
 - Little of it is the score: read by the largest logit, as the control is, OE and ACET gain one to

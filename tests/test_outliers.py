@@ -242,6 +242,11 @@ def test_a_generator_or_random_state_moves_on(make):
 # ---- tables
 
 
+TABLES = [
+    outliers.permute_columns, outliers.box, outliers.stretched, outliers.synthetic_like,
+]
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8, "U3"])
 def test_permuted_columns_keep_their_values_and_dtype(dtype):
     X = np.arange(300).reshape(100, 3).astype(dtype)
@@ -300,6 +305,33 @@ def test_like_a_table_of_integers_permutes_columns():
     np.testing.assert_array_equal(
         outliers.synthetic_like(X, random_state=0), outliers.permute_columns(X, random_state=0)
     )
+
+
+@pytest.mark.parametrize("make", TABLES)
+def test_a_frame_gives_a_frame_of_its_columns(make):
+    pd = pytest.importorskip("pandas")
+    X = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    made = make(pd.DataFrame(X, columns=["a", "b"]), random_state=0)
+    assert list(made.columns) == ["a", "b"]
+    np.testing.assert_array_equal(made.to_numpy(), make(X, random_state=0))
+
+
+@pytest.mark.parametrize("make", [outliers.permute_columns, outliers.synthetic_like])
+def test_a_frame_of_mixed_columns_keeps_their_dtypes(make):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"size": [1.5, 2.5, 3.5], "colour": ["red", "blue", "red"], "n": [1, 2, 3]})
+    made = make(X, random_state=0)
+    assert made.dtypes.equals(X.dtypes)
+    assert set(made["colour"]) == {"red", "blue"} and made["size"].isin(X["size"]).all()
+
+
+@pytest.mark.parametrize("make", [outliers.box, outliers.stretched])
+def test_holes_of_a_table_make_no_column_of_holes(make):
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    X[::10, 1] = np.nan
+    made = make(X, random_state=0)
+    assert np.isnan(made[:, 1]).mean() < 0.2 and not np.isnan(made[:, 0]).any()
+    assert np.nanmax(np.abs(made[:, 1])) > np.nanmax(np.abs(X[:, 1]))
 
 
 def test_like_a_single_column_leaves_the_column():

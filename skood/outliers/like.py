@@ -6,7 +6,7 @@ from .._random import as_generator
 from ._sizes import check_size
 from .procedural import procedural
 from .ranges import box, stretched
-from .tables import permute_columns
+from .tables import as_given, permute_columns
 
 MOST_IMAGES = 10_000  # of 32x32; fewer of larger ones, so that they take no longer, down to:
 FEWEST_IMAGES = 500
@@ -34,10 +34,10 @@ def synthetic_like(X, n=None, random_state=None):
 
     Returns
     -------
-    ndarray of shape (n, d) or (n, C, H, W)
-        In the dtype and value space of X: 8-bit images are 0 to 255; float images that lie in
-        [0, 1] get images in [0, 1], and others (normalised, say) images stretched over the
-        range that each channel of X takes.
+    ndarray or DataFrame of shape (n, d), or ndarray of shape (n, C, H, W)
+        A frame where X is one. In the dtype and value space of X: 8-bit images are 0 to 255; float
+        images that lie in [0, 1] get images in [0, 1], and others (normalised, say) images
+        stretched over the range that each channel of X takes.
 
     Raises
     ------
@@ -58,13 +58,14 @@ def synthetic_like(X, n=None, random_state=None):
     >>> X_out.shape, X_out.dtype, bool(X_out.max() <= X.max())
     ((20, 3, 8, 8), dtype('float32'), True)
     """
-    X, rng = np.asarray(X), as_generator(random_state)
+    given, X, rng = X, np.asarray(X), as_generator(random_state)
     if X.ndim < 2 or 0 in X.shape:
         raise ValueError(
             f"X must have shape (m, d) or (m, C, H, W), with at least one sample, got {X.shape}."
         )
     if X.ndim != 4 or min(X.shape[2:]) < 4:
-        return _like_table(X.reshape(len(X), -1), n, rng).reshape(-1, *X.shape[1:])
+        rows = _like_table(X.reshape(len(X), -1), n, rng)
+        return as_given(rows.reshape(-1, *X.shape[1:]), given)
     images = procedural(_enough(X) if n is None else n, X.shape[1:], rng)
     return images if X.dtype == np.uint8 else _into_range(images, X)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .._random import as_generator
 from ._sizes import check_size
-from .tables import read_table
+from .tables import as_given, read_table
 
 __all__ = ["box", "stretched"]
 
@@ -15,7 +15,7 @@ def box(X, n=None, *, width=2.0, random_state=None):
     Parameters
     ----------
     X : array-like of shape (m, d)
-        In-distribution rows, floating point.
+        In-distribution rows, floating point. NaN counts as no value.
     n : int, default=None
         Number of rows to make; None makes as many as X has.
     width : float, default=2.0
@@ -25,8 +25,8 @@ def box(X, n=None, *, width=2.0, random_state=None):
 
     Returns
     -------
-    ndarray of shape (n, d)
-        In the dtype of X.
+    ndarray or DataFrame of shape (n, d)
+        In the dtype of X; a frame with the columns of X where X is one.
 
     Raises
     ------
@@ -54,12 +54,13 @@ def box(X, n=None, *, width=2.0, random_state=None):
            [-0.42,  5.33],
            [ 1.13, 23.26]])
     """
-    X, rng = _read_floats(X), as_generator(random_state)
+    given, X, rng = X, _read_floats(X), as_generator(random_state)
     _check_positive("width", width)
     size = check_size(len(X) if n is None else n, X.shape[1])
-    low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
+    low, high = np.nanmin(X, axis=0).astype(float), np.nanmax(X, axis=0).astype(float)
     middle, half = low / 2 + high / 2, high / 2 - low / 2
-    return _within(middle + width * half * rng.uniform(-1, 1, size=size), X.dtype)
+    drawn = middle + width * half * rng.uniform(-1, 1, size=size)
+    return as_given(_within(drawn, X.dtype), given)
 
 
 def stretched(X, n=None, *, factors=(1.5, 4.0), random_state=None):
@@ -71,7 +72,7 @@ def stretched(X, n=None, *, factors=(1.5, 4.0), random_state=None):
     Parameters
     ----------
     X : array-like of shape (m, d)
-        In-distribution rows, floating point.
+        In-distribution rows, floating point. NaN counts as no value.
     n : int, default=None
         Number of rows to make; None makes as many as X has.
     factors : tuple of two floats, default=(1.5, 4.0)
@@ -81,8 +82,8 @@ def stretched(X, n=None, *, factors=(1.5, 4.0), random_state=None):
 
     Returns
     -------
-    ndarray of shape (n, d)
-        In the dtype of X.
+    ndarray or DataFrame of shape (n, d)
+        In the dtype of X; a frame with the columns of X where X is one.
 
     Raises
     ------
@@ -106,13 +107,14 @@ def stretched(X, n=None, *, factors=(1.5, 4.0), random_state=None):
            [ 1.27, 22.71],
            [ 2.27, 32.67]])
     """
-    X, rng = _read_floats(X), as_generator(random_state)
+    given, X, rng = X, _read_floats(X), as_generator(random_state)
     if np.shape(factors) != (2,) or not 0 < factors[0] <= factors[1]:
         raise ValueError(f"factors must be two increasing positive numbers, got {factors!r}.")
     size = check_size(len(X) if n is None else n, X.shape[1])
-    mean = X.mean(axis=0, dtype=np.float64)
+    mean = np.nanmean(X, axis=0, dtype=np.float64)
     away = X[rng.integers(len(X), size=size[0])] - mean
-    return _within(mean + away * rng.uniform(*factors, size=(size[0], 1)), X.dtype)
+    moved = mean + away * rng.uniform(*factors, size=(size[0], 1))
+    return as_given(_within(moved, X.dtype), given)
 
 
 def _within(values, dtype):

@@ -23,8 +23,8 @@ def permute_columns(X, n=None, random_state=None):
 
     Returns
     -------
-    ndarray of shape (n, d)
-        In the dtype of X, which is not changed.
+    ndarray or DataFrame of shape (n, d)
+        In the dtype of X, which is not changed; a frame with the columns of X where X is one.
 
     Raises
     ------
@@ -59,12 +59,12 @@ def permute_columns(X, n=None, random_state=None):
            [1, 1],
            [3, 0]])
     """
-    X = read_table(X)
+    given, X = X, read_table(X)
     size = check_size(len(X) if n is None else n, X.shape[1])
     rng = as_generator(random_state)
     if size == X.shape:
-        return rng.permuted(X, axis=0)
-    return np.take_along_axis(X, rng.integers(len(X), size=size), axis=0)
+        return as_given(rng.permuted(X, axis=0), given)
+    return as_given(np.take_along_axis(X, rng.integers(len(X), size=size), axis=0), given)
 
 
 def read_table(X):
@@ -75,3 +75,13 @@ def read_table(X):
             f"X must have shape (m, d) with at least one row and column, got {X.shape}."
         )
     return X
+
+
+def as_given(rows, X):
+    """Return rows as a frame with the columns of X, where X is a frame of pandas."""
+    if not hasattr(X, "iloc"):
+        return rows
+    frame = type(X)(rows)
+    if rows.dtype.kind != "f":  # columns of floats and of integers are all floats by now
+        frame = frame.astype(dict(enumerate(X.dtypes)))
+    return frame.set_axis(X.columns, axis=1)

@@ -24,6 +24,8 @@ class Classifier(BaseTrainedDetector):
 
     Notes
     -----
+    As in every detector, ``predict`` says 1 (known) or -1, and ``predict_class`` names the class.
+
     Without labels the network has one output, the log-odds of X, trained by the binary
     cross-entropy in which X and the outliers, given or synthetic, weigh alike.
 
