@@ -1,5 +1,6 @@
 """What the tables of results share: rows kept as they are measured, and the words around them."""
 
+import argparse
 import platform
 import time
 import warnings
@@ -67,6 +68,20 @@ def measure_all(measure, settings, path, jobs=1):
     return read(path)
 
 
+def main(description, name, measure, settings, page):
+    """Measure what is missing of a record, by the options of the command, and write its page."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--fresh", action="store_true", help="measure everything again")
+    options = parser.parse_args()
+    path = RESULTS / f"{name}.csv"
+    if options.fresh:
+        path.unlink(missing_ok=True)
+    text = page(measure_all(measure, settings, path, options.jobs))
+    path.with_suffix(".md").write_text(text)
+    print(text)
+
+
 def _write(rows, path):
     """Write the file whole or not at all."""
     part = path.with_suffix(".part")
@@ -115,6 +130,13 @@ def chosen_rates(rows):
     rows = rows[rows.set.str.startswith("held out")]
     means = rows.groupby(["network", "lr"]).auroc.mean().unstack()
     return means.idxmax(axis=1).to_dict(), means
+
+
+def with_chosen_rates(rows, plain_lr):
+    """Return the rows of test sets, of each method with the rate that was chosen for it."""
+    rates, _ = chosen_rates(rows)
+    test = rows[~rows.set.str.startswith("held out")]
+    return test[test.lr.eq(test.network.map(rates).fillna(plain_lr))]
 
 
 def table_of_rates(rates, means):

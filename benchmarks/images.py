@@ -173,17 +173,13 @@ def run(data, problems, jobs, path):
     return rows[rows.problem.isin(problems)]
 
 
-def with_chosen_rates(rows):
-    """Return the rows of test sets, of each method with the rate that was chosen for it."""
-    rates, _ = harness.chosen_rates(rows)
-    test = rows[~rows.set.str.startswith("held out")]
-    return test[test.lr.eq(test.network.map(rates).fillna(RATES[0]))]
-
-
 def page(data, problems, rows):
     """Return the page of the record."""
     of_problem = {problem: rows[rows.problem.eq(problem)] for problem in problems}
-    test = {problem: with_chosen_rates(measured) for problem, measured in of_problem.items()}
+    test = {
+        problem: harness.with_chosen_rates(measured, RATES[0])
+        for problem, measured in of_problem.items()
+    }
     command = f"python benchmarks/images.py --data {data} --problems {' '.join(problems)} --jobs 2"
     return f"""\
 # Every detector on {TITLES[data]}

@@ -8,7 +8,6 @@ methods that train against any. These have synthetic ones, too. Rows already in 
 are not measured again; `--fresh` begins anew (do that after a change of the library).
 """
 
-import argparse
 import warnings
 
 import harness  # beside this file, as the others are
@@ -263,16 +262,7 @@ sides, and known ones tell where it matters: give both when the known ones are f
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--fresh", action="store_true", help="measure everything again")
-    options = parser.parse_args()
-    path = harness.RESULTS / "tables.csv"
-    if options.fresh:
-        path.unlink(missing_ok=True)
-    text = page(harness.measure_all(measure, settings(), path, options.jobs))
-    path.with_suffix(".md").write_text(text)
-    print(text)
+    harness.main(__doc__.splitlines()[0], "tables", measure, settings(), page)
 
 
 if __name__ == "__main__":

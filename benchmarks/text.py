@@ -182,8 +182,7 @@ def setting():
 
 
 def section(data, rows, rates, means):
-    test = rows[~rows.set.str.startswith("held out")]
-    test = test[test.lr.eq(test.network.map(rates).fillna(RATES[0]))]
+    test = harness.with_chosen_rates(rows, RATES[0])
     return f"""
 ## {KINDS[data]}
 

@@ -7,7 +7,6 @@ Rows already in results/why_text.csv are not measured again; `--fresh` begins an
 change of the library, or of results/text.csv, whose learning rates it takes).
 """
 
-import argparse
 
 import harness  # beside this file, as text is
 import numpy as np
@@ -132,17 +131,8 @@ WHAT_IT_SAYS = """\
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--fresh", action="store_true", help="measure everything again")
-    options = parser.parse_args()
-    path = harness.RESULTS / "why_text.csv"
-    if options.fresh:
-        path.unlink(missing_ok=True)
     wanted = [{"data": given, "seed": seed} for given in METHODS for seed in text.SEEDS]
-    written = page(harness.measure_all(measure, wanted, path, options.jobs))
-    path.with_suffix(".md").write_text(written)
-    print(written)
+    harness.main(__doc__.splitlines()[0], "why_text", measure, wanted, page)
 
 
 if __name__ == "__main__":

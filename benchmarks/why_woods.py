@@ -7,7 +7,6 @@ Rows already in results/why_woods.csv are not measured again; `--fresh` begins a
 a change of the library).
 """
 
-import argparse
 
 import harness  # beside this file, as tables is
 import numpy as np
@@ -119,17 +118,8 @@ In detection the two learning rates are level here, within a spread of 8.5 point
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--fresh", action="store_true", help="measure everything again")
-    options = parser.parse_args()
-    path = harness.RESULTS / "why_woods.csv"
-    if options.fresh:
-        path.unlink(missing_ok=True)
     wanted = [{"data": data, "seed": seed} for data in TABLES for seed in SEEDS]
-    text = page(harness.measure_all(measure, wanted, path, options.jobs))
-    path.with_suffix(".md").write_text(text)
-    print(text)
+    harness.main(__doc__.splitlines()[0], "why_woods", measure, wanted, page)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -309,7 +310,6 @@ def test_like_a_table_of_integers_permutes_columns():
 
 @pytest.mark.parametrize("make", TABLES)
 def test_a_frame_gives_a_frame_of_its_columns(make):
-    pd = pytest.importorskip("pandas")
     X = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     made = make(pd.DataFrame(X, columns=["a", "b"]), random_state=0)
     assert list(made.columns) == ["a", "b"]
@@ -318,7 +318,6 @@ def test_a_frame_gives_a_frame_of_its_columns(make):
 
 @pytest.mark.parametrize("make", [outliers.permute_columns, outliers.synthetic_like])
 def test_a_frame_of_mixed_columns_keeps_their_dtypes(make):
-    pd = pytest.importorskip("pandas")
     X = pd.DataFrame({"size": [1.5, 2.5, 3.5], "colour": ["red", "blue", "red"], "n": [1, 2, 3]})
     made = make(X, random_state=0)
     assert made.dtypes.equals(X.dtypes)
